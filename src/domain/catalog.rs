@@ -1,0 +1,198 @@
+//! The query types that a server says it has, and the measured knowledge of each.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use super::query::{ColumnType, Granularity};
+
+/// The query types of a server (`GET /v1/query/types`).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Catalog {
+    /// By name.
+    pub types: BTreeMap<String, QueryType>,
+}
+
+/// What a server says of one query type.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueryType {
+    /// Filter fields beyond the global ones; `None` where the server does not say.
+    pub allowed_filters: Option<Vec<String>>,
+    /// Columns in the server's order, where it lists them; types only where it is sure of them.
+    pub columns: Vec<(String, Option<ColumnType>)>,
+}
+
+/// The seed's names, the type of the February 2026 server that answers them, and the type that
+/// holds their dated rows. Source: `databuddy-api.md`, trap 1 (measured).
+const SEED_NAMES: [(&str, &str, Option<&str>); 10] = [
+    ("summary", "summary_metrics", Some("events_by_date")),
+    ("pages", "top_pages", None),
+    ("traffic", "traffic_sources", None),
+    ("countries", "country", None),
+    ("cities", "city", None),
+    ("errors", "recent_errors", Some("error_trends")),
+    (
+        "performance",
+        "performance_overview",
+        Some("performance_time_series"),
+    ),
+    ("sessions", "session_list", Some("sessions_time_series")),
+    ("profiles", "profile_list", None),
+    ("engagement", "interaction_summary", None),
+];
+
+impl Catalog {
+    /// The server's name of `parameter`, asked for with `granularity`: itself where the server
+    /// lists it, else the translation of a seed name; `None` where the server has neither.
+    pub fn server_type(&self, parameter: &str, granularity: Option<Granularity>) -> Option<&str> {
+        if let Some((name, _)) = self.types.get_key_value(parameter) {
+            return Some(name);
+        }
+        let (_, whole, dated) = SEED_NAMES.iter().find(|(seed, _, _)| *seed == parameter)?;
+        let wanted = if granularity.is_some() {
+            dated.unwrap_or(whole)
+        } else {
+            whole
+        };
+        self.types
+            .get_key_value(wanted)
+            .map(|(name, _)| name.as_str())
+    }
+}
+
+/// What was measured of one query type of the February 2026 server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredType {
+    /// Columns in the order of the answer; `None` where only null was seen.
+    pub columns: Vec<(&'static str, Option<ColumnType>)>,
+    /// Whether `limit` is honoured as asked (not ignored, nor applied before rows are folded).
+    pub honours_limit: bool,
+    /// Whether `page` is honoured.
+    pub honours_page: bool,
+}
+
+/// The measured type of that name, or `None`.
+pub fn measured(name: &str) -> Option<&'static MeasuredType> {
+    MEASURED.get(name)
+}
+
+/// Names of all measured types.
+pub fn measured_names() -> impl Iterator<Item = &'static str> {
+    MEASURED.keys().copied()
+}
+
+/// Names of the seed document that the February 2026 server does not list.
+pub fn seed_names() -> impl Iterator<Item = &'static str> {
+    SEED_NAMES.iter().map(|(seed, _, _)| *seed)
+}
+
+static MEASURED: LazyLock<BTreeMap<&'static str, MeasuredType>> = LazyLock::new(|| {
+    include_str!("measured_types.tsv")
+        .lines()
+        .skip(1)
+        .filter_map(measured_line)
+        .collect()
+});
+
+/// `type<TAB>columns<TAB>rows<TAB>limit<TAB>page…`, columns as `name:type, name:type`.
+fn measured_line(line: &'static str) -> Option<(&'static str, MeasuredType)> {
+    let mut fields = line.split('\t');
+    let (name, columns) = (fields.next()?, fields.next()?);
+    let (_rows, limit, page) = (fields.next()?, fields.next()?, fields.next()?);
+    let columns = columns
+        .split(", ")
+        .filter_map(|column| column.split_once(':'))
+        .map(|(column, seen)| (column, measured_column(column, seen)))
+        .collect();
+    Some((
+        name,
+        MeasuredType {
+            columns,
+            honours_limit: limit == "ok",
+            honours_page: page.starts_with("ok"),
+        },
+    ))
+}
+
+/// The column type of JSON types as seen (`float/int`, `null/string`, `datetime.ms`). A type seen
+/// as integer only is an integer; a number ever seen with a fraction is a float.
+fn measured_column(column: &str, seen: &str) -> Option<ColumnType> {
+    let kinds: Vec<&str> = seen.split('/').filter(|kind| *kind != "null").collect();
+    let has = |kind: &str| kinds.contains(&kind);
+    if kinds.is_empty() {
+        None
+    } else if has("array") || has("object") {
+        Some(ColumnType::Json)
+    } else if has("string") {
+        Some(ColumnType::String)
+    } else if has("float") || (has("int") && is_fractional(column)) {
+        Some(ColumnType::Float64)
+    } else if has("int") {
+        Some(ColumnType::Int64)
+    } else if has("date") {
+        Some(ColumnType::Date)
+    } else if kinds.iter().any(|kind| kind.starts_with("datetime")) {
+        Some(ColumnType::Timestamp)
+    } else if has("bool") {
+        Some(ColumnType::Boolean)
+    } else {
+        None
+    }
+}
+
+/// Shares, rates, means and quantiles are fractional even where a measurement saw whole numbers.
+fn is_fractional(column: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "percentage",
+        "rate",
+        "ratio",
+        "avg",
+        "median",
+        "p50",
+        "p75",
+        "p90",
+        "p99",
+    ];
+    column.split('_').any(|word| WORDS.contains(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(names: &[&str]) -> Catalog {
+        let types = names
+            .iter()
+            .map(|n| ((*n).to_owned(), QueryType::default()));
+        Catalog {
+            types: types.collect(),
+        }
+    }
+
+    #[test]
+    fn the_seed_names_are_translated_where_the_server_lacks_them() {
+        let server = catalog(&["summary_metrics", "events_by_date", "top_pages"]);
+        assert_eq!(server.server_type("summary", None), Some("summary_metrics"));
+        let daily = Some(Granularity::Daily);
+        assert_eq!(server.server_type("summary", daily), Some("events_by_date"));
+        assert_eq!(server.server_type("pages", daily), Some("top_pages"));
+        assert_eq!(server.server_type("countries", None), None);
+    }
+
+    #[test]
+    fn a_name_that_the_server_lists_is_never_translated() {
+        let server = catalog(&["summary", "summary_metrics", "events_by_date"]);
+        assert_eq!(server.server_type("summary", None), Some("summary"));
+    }
+
+    #[test]
+    fn all_measured_types_are_read() {
+        assert_eq!(measured_names().count(), 144);
+        let pages = measured("top_pages").unwrap();
+        assert!(pages.honours_limit && pages.honours_page);
+        assert_eq!(pages.columns[0], ("name", Some(ColumnType::String)));
+        assert_eq!(pages.columns[1], ("pageviews", Some(ColumnType::Int64)));
+        assert_eq!(pages.columns[3], ("percentage", Some(ColumnType::Float64)));
+        let terms = measured("utm_terms").unwrap();
+        assert_eq!(terms.columns[3], ("percentage", Some(ColumnType::Float64)));
+        assert!(!measured("device_types").unwrap().honours_limit);
+    }
+}

@@ -1,0 +1,136 @@
+//! One named data set of a job: a parameter with its filters, granularity and window.
+
+use std::collections::BTreeMap;
+
+use super::window::WindowSpec;
+
+/// One query = one data set = one table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Its name in paths and templates; the parameter's unless the job says otherwise.
+    pub name: String,
+    /// The query type asked for, as the job spells it.
+    pub parameter: String,
+    /// All must hold.
+    pub filters: Vec<Filter>,
+    /// Rows a day or an hour, for types that have it; `None`: one set a window.
+    pub granularity: Option<Granularity>,
+    /// How many rows.
+    pub limit: Limit,
+    /// Its own window; `None`: the job's.
+    pub window: Option<WindowSpec>,
+    /// Types that the job pins, by column.
+    pub columns: BTreeMap<String, ColumnType>,
+}
+
+/// One filter of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    /// The column, in the API's spelling.
+    pub field: String,
+    /// The comparison.
+    pub op: Operator,
+    /// One value, or a list for `in` and `not_in`: strings and numbers only.
+    pub value: serde_json::Value,
+}
+
+/// Comparisons of the query API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is its name in the API")]
+pub enum Operator {
+    Eq,
+    Ne,
+    Contains,
+    NotContains,
+    StartsWith,
+    In,
+    NotIn,
+}
+
+impl Operator {
+    /// Its name in the API and in YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eq => "eq",
+            Self::Ne => "ne",
+            Self::Contains => "contains",
+            Self::NotContains => "not_contains",
+            Self::StartsWith => "starts_with",
+            Self::In => "in",
+            Self::NotIn => "not_in",
+        }
+    }
+}
+
+/// The length of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Granularity {
+    /// At most 30 days at once.
+    Hourly,
+    /// One row a day.
+    Daily,
+}
+
+impl Granularity {
+    /// Its name in the API and in YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+        }
+    }
+}
+
+/// How many rows of an answer are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Every page.
+    All,
+    /// The first so many, at least 1.
+    Rows(u32),
+}
+
+/// The type of a column in a table and in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// 64-bit signed integer (`int64`).
+    Int64,
+    /// 64-bit float (`float64`): the type of a number of which nothing else is known.
+    Float64,
+    /// UTF-8 text (`string`).
+    String,
+    /// `true` or `false` (`boolean`).
+    Boolean,
+    /// A calendar day (`date`).
+    Date,
+    /// An instant, microseconds since the epoch in UTC (`timestamp`).
+    Timestamp,
+    /// A nested value as JSON text (`json`).
+    Json,
+}
+
+impl ColumnType {
+    /// All types with their names in YAML.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::Int64, "int64"),
+        (Self::Float64, "float64"),
+        (Self::String, "string"),
+        (Self::Boolean, "boolean"),
+        (Self::Date, "date"),
+        (Self::Timestamp, "timestamp"),
+        (Self::Json, "json"),
+    ];
+
+    /// Its name in YAML and in manifests.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(t, _)| *t == self)
+            .map_or("", |(_, n)| n)
+    }
+
+    /// The type of that name, or `None`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, n)| *n == name).map(|(t, _)| *t)
+    }
+}

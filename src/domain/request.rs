@@ -1,0 +1,92 @@
+//! One query request as it goes over the wire, and the parts that its answer must hold.
+
+use serde_json::Value;
+
+/// A request of the query API, complete: `plan` prints exactly what the client sends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The website asked for.
+    pub website_id: String,
+    /// Path and query, below the API's URL: `/v1/query?website_id=web_1`.
+    pub path: String,
+    /// Its items; one is sent as an object, several as an array. At least one.
+    pub items: Vec<Item>,
+}
+
+/// One query of a request: parameters that share dates, filters, limit and page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Unique in the request; the answer repeats it as `queryId`.
+    pub id: String,
+    /// The first day, or instant with offset.
+    pub start: String,
+    /// The last day, or instant with offset.
+    pub end: String,
+    /// `[{field, op, value}]` as the API takes it.
+    pub filters: Vec<Value>,
+    /// Rows a page, 1 to 10 000.
+    pub limit: u32,
+    /// From 1.
+    pub page: u32,
+    /// At least one, with ids unique in the whole request.
+    pub parts: Vec<Part>,
+}
+
+/// One parameter of an item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Unique in the request; the answer repeats it as `parameter`.
+    pub id: String,
+    /// The server's name of the query type.
+    pub parameter: String,
+    /// `hourly` or `daily`.
+    pub granularity: Option<&'static str>,
+    /// Its own plain days where they differ from the item's.
+    pub days: Option<(String, String)>,
+    /// Whether the server honours `page` for this type, as far as was measured; `None`: unknown.
+    pub honours_page: Option<bool>,
+}
+
+/// The most rows that the server gives at once.
+pub const MAX_LIMIT: u32 = 10_000;
+
+impl Request {
+    /// The JSON body.
+    pub fn body(&self) -> Value {
+        match self.items.as_slice() {
+            [one] => one.body(),
+            many => many.iter().map(Item::body).collect(),
+        }
+    }
+}
+
+impl Item {
+    fn body(&self) -> Value {
+        let mut body = serde_json::json!({
+            "id": self.id,
+            "parameters": self.parts.iter().map(Part::body).collect::<Vec<_>>(),
+            "startDate": self.start,
+            "endDate": self.end,
+            "limit": self.limit,
+            "page": self.page,
+        });
+        if !self.filters.is_empty() {
+            body["filters"] = self.filters.clone().into();
+        }
+        body
+    }
+}
+
+impl Part {
+    fn body(&self) -> Value {
+        let mut body = serde_json::json!({ "name": self.parameter, "id": self.id });
+        if let Some((start, end)) = &self.days {
+            body["start_date"] = start.as_str().into();
+            body["end_date"] = end.as_str().into();
+        }
+        if let Some(granularity) = self.granularity {
+            body["granularity"] = granularity.into();
+        }
+        body
+    }
+}

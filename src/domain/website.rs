@@ -1,0 +1,22 @@
+//! A website that a key may read.
+
+/// A website, as the server lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Website {
+    /// The id that requests carry.
+    pub id: String,
+    /// What people call it; servers send null for some.
+    pub name: Option<String>,
+    /// Its domain.
+    pub domain: String,
+}
+
+impl Website {
+    /// What to call it in a mail: its name, else its domain.
+    pub fn display_name(&self) -> &str {
+        match self.name.as_deref() {
+            Some(name) if !name.trim().is_empty() => name,
+            _ => &self.domain,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Guards the floors of the house.

@@ -1,0 +1,1 @@
+//! The integration tests, in one binary: they drive the real program against real servers.
