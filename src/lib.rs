@@ -8,3 +8,5 @@ pub mod clock;
 pub mod secret;
 // L1: the nouns. No async, no I/O, no arrow, no tokio
 pub mod domain;
+// L2: what an attempt will do, as a pure value
+pub mod plan;

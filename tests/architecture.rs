@@ -1,5 +1,10 @@
 //! Guards the floors of the house: no module imports from above or from a neighbour.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, as it should"
+)]
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -70,6 +70,16 @@ impl Item {
             "limit": self.limit,
             "page": self.page,
         });
+        // Also beside the parameters, for servers that read it only there
+        if let Some(first) = self.parts.first()
+            && let Some(granularity) = first.granularity
+            && self
+                .parts
+                .iter()
+                .all(|p| p.granularity == first.granularity)
+        {
+            body["granularity"] = granularity.into();
+        }
         if !self.filters.is_empty() {
             body["filters"] = self.filters.clone().into();
         }

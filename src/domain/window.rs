@@ -80,6 +80,7 @@ impl Window {
     }
 
     /// The window of the same length that ends the day before this one starts.
+    #[must_use]
     pub fn previous(&self) -> Self {
         Self {
             start: self.start - Days::new(self.days()),
@@ -89,6 +90,7 @@ impl Window {
     }
 
     /// The same days of the year before; 29 February becomes 28 February.
+    #[must_use]
     pub fn same_last_year(&self) -> Self {
         Self {
             start: self.start - Months::new(12),

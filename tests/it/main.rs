@@ -1,1 +1,6 @@
 //! The integration tests, in one binary: they drive the real program against real servers.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, as it should"
+)]

@@ -1,0 +1,90 @@
+//! What keeps a job from being planned: found before anything is asked for or written.
+
+use std::fmt;
+
+/// All reasons at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanError(pub Vec<PlanProblem>);
+
+/// One reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanProblem {
+    /// The server lists no such query type.
+    #[error("query `{query}`: the server has no query type `{parameter}`{}", hint(.nearest.as_deref()))]
+    UnknownType {
+        /// The query's name.
+        query: String,
+        /// The type it asks for.
+        parameter: String,
+        /// The nearest name that the server lists.
+        nearest: Option<String>,
+    },
+    /// A pattern of `websites` matches none that the key may read.
+    #[error(
+        "`websites`: no website that the key may read has the id or domain `{pattern}`; readable: {readable}"
+    )]
+    UnknownWebsite {
+        /// The pattern.
+        pattern: String,
+        /// What there is.
+        readable: String,
+    },
+    /// The key reads no website, or all are excluded.
+    #[error("`websites` selects no website; check the key's access and `exclude`")]
+    NoWebsite,
+    /// The template needs a query that the job lacks.
+    #[error(
+        "report `{report}`: its template needs a query named `{query}`: add it under `queries`"
+    )]
+    MissingQuery {
+        /// The report's name.
+        report: String,
+        /// The query's name.
+        query: String,
+    },
+    /// Hourly rows beyond what the server takes.
+    #[error(
+        "query `{query}`: hourly rows are limited to 30 days at once, this window has {days}; use `granularity: daily`, a shorter window or an export `per: day`"
+    )]
+    HourlyTooLong {
+        /// The query's name.
+        query: String,
+        /// Days of the window.
+        days: u64,
+    },
+    /// Two files would lie at the same place.
+    #[error("two files would get the path `{path}`: add what tells them apart to `path`")]
+    SamePath {
+        /// The path.
+        path: String,
+    },
+    /// The path template has a placeholder that means nothing.
+    #[error("`path`: unknown placeholder `{name}`; possible: {possible}")]
+    UnknownPlaceholder {
+        /// What stands between the braces.
+        name: String,
+        /// What may stand there.
+        possible: String,
+    },
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(
+        || "; `types` of the API lists what it has".to_owned(),
+        |name| format!("; did you mean `{name}`?"),
+    )
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PlanError {}

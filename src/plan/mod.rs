@@ -1,0 +1,173 @@
+//! What a run will do, as a value: `(Job, Tick, Catalog) -> Plan`, pure and printable.
+//!
+//! A step is one data set of one website for some days. Exports and reports that need the same data
+//! share a step; steps of a website share requests.
+
+mod build;
+mod error;
+mod pack;
+mod path;
+
+pub use build::build;
+pub use error::{PlanError, PlanProblem};
+pub use path::PathValues;
+
+use crate::domain::{
+    catalog::Catalog,
+    job::Job,
+    query::Granularity,
+    request::Request,
+    schedule::Tick,
+    website::Website,
+    window::{ServerDays, Window},
+};
+
+/// Everything that a plan depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanInput<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// The instant it is planned for.
+    pub tick: Tick,
+    /// How the server counts days.
+    pub days: ServerDays,
+    /// What the server lists.
+    pub catalog: &'a Catalog,
+    /// All websites that the key may read, in the server's order.
+    pub websites: &'a [Website],
+    /// What the templates of the job's reports need, in the order of the job's reports.
+    pub needs: &'a [ReportNeeds],
+}
+
+/// What the template of one report needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReportNeeds {
+    /// One entry a query.
+    pub sections: Vec<SectionNeeds>,
+}
+
+/// What a template needs of one query.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SectionNeeds {
+    /// The query's name.
+    pub query: String,
+    /// The window before, or that of last year.
+    pub previous: bool,
+    /// One row a day.
+    pub daily: bool,
+}
+
+/// What a run will do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The job's window.
+    pub window: Window,
+    /// What reports compare it with.
+    pub previous: Option<Window>,
+    /// The websites asked for, in the server's order.
+    pub websites: Vec<Website>,
+    /// What is asked for, by website, query and days.
+    pub steps: Vec<Step>,
+    /// The requests that carry the steps; more follow only where an answer has a second page.
+    pub requests: Vec<Request>,
+    /// The files that will be written.
+    pub artifacts: Vec<PlannedArtifact>,
+    /// The mails that will be sent.
+    pub deliveries: Vec<PlannedDelivery>,
+    /// Which steps fill the sections of the reports.
+    pub sections: Vec<Section>,
+    /// What a person should know: translated names, windows that are not over.
+    pub notes: Vec<String>,
+}
+
+/// One data set of one website for some days.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// The query's name.
+    pub query: String,
+    /// The website.
+    pub website_id: String,
+    /// The days asked for.
+    pub window: Window,
+    /// Rows a day or an hour, or one set.
+    pub granularity: Option<Granularity>,
+    /// The server's name of the query type.
+    pub parameter: String,
+}
+
+/// A file that will be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedArtifact {
+    /// Index into the plan's steps.
+    pub step: usize,
+    /// Index into the job's exports.
+    pub export: usize,
+    /// Below the export's destination.
+    pub path: String,
+}
+
+/// A mail that will be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedDelivery {
+    /// Index into the job's reports.
+    pub report: usize,
+    /// Index into the plan's websites.
+    pub website: usize,
+    /// The recipient.
+    pub to: String,
+}
+
+/// Where one section of one report of one website finds its data: indices into the plan's steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Index into the job's reports.
+    pub report: usize,
+    /// Index into the plan's websites.
+    pub website: usize,
+    /// The query's name.
+    pub query: String,
+    /// The window.
+    pub current: usize,
+    /// The window that it is compared with.
+    pub previous: Option<usize>,
+    /// One row a day of the window.
+    pub daily: Option<usize>,
+    /// One row a day of the window that it is compared with.
+    pub previous_daily: Option<usize>,
+}
+
+impl Section {
+    /// The steps that this section cannot do without.
+    pub fn steps(&self) -> impl Iterator<Item = usize> + '_ {
+        [
+            Some(self.current),
+            self.previous,
+            self.daily,
+            self.previous_daily,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+impl Plan {
+    /// The part id of a step, unique in the whole plan.
+    pub fn part_id(step: usize) -> String {
+        format!("s{step}")
+    }
+
+    /// The step of a part id, or `None` for an id that no plan gave.
+    pub fn step_of(part_id: &str) -> Option<usize> {
+        part_id.strip_prefix('s')?.parse().ok()
+    }
+
+    /// The least time that its requests take at so many a minute, in seconds.
+    pub fn seconds_at_rate_limit(&self, requests_per_minute: u32) -> f64 {
+        self.requests.len() as f64 * 60.0 / f64::from(requests_per_minute.max(1))
+    }
+
+    /// The same plan with only the requests that the given steps need, for a further attempt.
+    pub fn requests_for(&self, job: &Job, steps: &[usize]) -> Vec<Request> {
+        pack::requests(job, &self.steps, steps)
+    }
+}

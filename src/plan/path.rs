@@ -1,0 +1,130 @@
+//! Paths of artifacts: a template whose values cannot leave the destination.
+
+use std::fmt::Write as _;
+
+use super::PlanProblem;
+
+/// What a path template may name.
+#[derive(Debug, Clone, Copy)]
+pub struct PathValues<'a> {
+    /// The job's name.
+    pub job: &'a str,
+    /// The query's name.
+    pub query: &'a str,
+    /// The website's id.
+    pub website_id: &'a str,
+    /// The website's domain.
+    pub website_domain: &'a str,
+    /// The first day; the same as `start`.
+    pub date: &'a str,
+    /// The first day.
+    pub start: &'a str,
+    /// The last day.
+    pub end: &'a str,
+}
+
+const POSSIBLE: &str = "query, website.id, website.domain, date, start, end, job";
+
+impl PathValues<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        Some(match name {
+            "job" => self.job,
+            "query" => self.query,
+            "website.id" => self.website_id,
+            "website.domain" => self.website_domain,
+            "date" => self.date,
+            "start" => self.start,
+            "end" => self.end,
+            _ => return None,
+        })
+    }
+}
+
+/// Fills a template and adds the extension.
+pub(super) fn render(
+    template: &str,
+    values: &PathValues<'_>,
+    extension: &str,
+) -> Result<String, PlanProblem> {
+    let mut path = String::new();
+    let mut rest = template.trim_matches('/');
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        let name = name.trim();
+        let Some(value) = values.get(name) else {
+            return Err(PlanProblem::UnknownPlaceholder {
+                name: name.to_owned(),
+                possible: POSSIBLE.to_owned(),
+            });
+        };
+        path.push_str(before);
+        path.push_str(&encode_segment(value));
+        rest = after;
+    }
+    path.push_str(rest);
+    path.push('.');
+    path.push_str(extension);
+    Ok(path)
+}
+
+/// A value as one path segment: anything but letters, digits and `-_.~` is percent-encoded, and a
+/// value of dots alone cannot climb.
+fn encode_segment(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let only_dots = value.chars().all(|c| c == '.');
+    for c in value.chars() {
+        if c.is_alphanumeric() || matches!(c, '-' | '_' | '~') || (c == '.' && !only_dots) {
+            text.push(c);
+        } else {
+            let mut buffer = [0; 4];
+            for byte in c.encode_utf8(&mut buffer).bytes() {
+                write!(text, "%{byte:02X}").expect("writing to a string cannot fail");
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values<'a>(website_id: &'a str) -> PathValues<'a> {
+        PathValues {
+            job: "nightly",
+            query: "pages",
+            website_id,
+            website_domain: "acme.example",
+            date: "2026-11-22",
+            start: "2026-11-22",
+            end: "2026-11-22",
+        }
+    }
+
+    #[test]
+    fn the_default_path_names_query_website_and_day() {
+        let path = render(
+            crate::domain::job::DEFAULT_PATH,
+            &values("web_1"),
+            "parquet",
+        )
+        .unwrap();
+        assert_eq!(path, "pages/website_id=web_1/day=2026-11-22/data.parquet");
+    }
+
+    #[test]
+    fn values_cannot_leave_the_destination() {
+        for id in ["../../etc", "..", "a/b", "a\\b", "a\0b"] {
+            let path = render("{{website.id}}/x", &values(id), "csv").unwrap();
+            assert_eq!(path.matches('/').count(), 1, "{path}");
+            assert!(!path.starts_with(".."), "{path}");
+            assert!(!path.contains(['\\', '\0']), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_an_error() {
+        let error = render("{{ site }}", &values("w"), "csv").unwrap_err();
+        assert!(error.to_string().contains("`site`"), "{error}");
+    }
+}
