@@ -43,12 +43,11 @@ pub(super) fn requests(job: &Job, steps: &[Step], wanted: &[usize]) -> Vec<Reque
                 && other.item.filters == item.filters
                 && other.item.limit == item.limit
         });
-        let parts = match same {
-            Some(packed) => &mut packed.item.parts,
-            None => {
-                open.push(Packed { step, item });
-                &mut open.last_mut().expect("it was pushed just now").item.parts
-            }
+        let parts = if let Some(packed) = same {
+            &mut packed.item.parts
+        } else {
+            open.push(Packed { step, item });
+            &mut open.last_mut().expect("it was pushed just now").item.parts
         };
         parts.push(part(index, step));
     }

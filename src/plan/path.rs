@@ -89,7 +89,7 @@ fn encode_segment(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn values<'a>(website_id: &'a str) -> PathValues<'a> {
+    fn values(website_id: &str) -> PathValues<'_> {
         PathValues {
             job: "nightly",
             query: "pages",
@@ -117,7 +117,7 @@ mod tests {
         for id in ["../../etc", "..", "a/b", "a\\b", "a\0b"] {
             let path = render("{{website.id}}/x", &values(id), "csv").unwrap();
             assert_eq!(path.matches('/').count(), 1, "{path}");
-            assert!(!path.starts_with(".."), "{path}");
+            assert!(path.split('/').all(|s| s != ".." && s != "."), "{path}");
             assert!(!path.contains(['\\', '\0']), "{path}");
         }
     }
