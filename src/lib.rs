@@ -8,5 +8,19 @@ pub mod clock;
 pub mod secret;
 // L1: the nouns. No async, no I/O, no arrow, no tokio
 pub mod domain;
-// L2: what an attempt will do, as a pure value
+// L2: what an attempt will do, and rows as tables: pure values
 pub mod plan;
+pub mod table;
+// L3: one boundary to the outside each; neighbours never import each other
+pub mod api;
+pub mod config;
+pub mod export;
+pub mod mail;
+pub mod report;
+pub mod store;
+// L4: the only floor that sees all of L3
+pub mod engine;
+// L5: an independent stand-in of the Databuddy API on a real socket
+pub mod sandbox;
+// L6: one file a subcommand; args, exit codes, the only place that prints
+pub mod cli;

@@ -1,1 +1,7 @@
-fn main() {}
+//! Arguments, telemetry, exit code. Nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    databuddy_jobs::cli::main()
+}

@@ -1,12 +1,12 @@
 //! Runs and what belongs to them, as the store keeps them and `--json` prints them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Defines an enum whose names in SQL and JSON are given once.
 macro_rules! named {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum $name { $($(#[$vmeta])* #[serde(rename = $text)] $variant,)+ }
 
         impl $name {
@@ -86,7 +86,7 @@ named! {
 }
 
 /// One run in full: the document that `run --json`, `runs --json` and `show --json` print.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// Ten characters, unique in the store; a unique beginning is enough to name it.
     pub id: String,
@@ -121,7 +121,7 @@ pub struct RunRecord {
 }
 
 /// The days of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowRecord {
     /// The first day, `YYYY-MM-DD`.
     pub start: String,
@@ -132,7 +132,7 @@ pub struct WindowRecord {
 }
 
 /// One step of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// The query's name.
     pub query: String,
@@ -153,7 +153,7 @@ pub struct StepRecord {
 }
 
 /// One file of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactRecord {
     /// The query's name.
     pub query: String,
@@ -174,7 +174,7 @@ pub struct ArtifactRecord {
 }
 
 /// One sending of a report to one recipient.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeliveryRecord {
     /// The report's name.
     pub report: String,

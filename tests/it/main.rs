@@ -1,6 +1,9 @@
-//! The integration tests, in one binary: they drive the real program against real servers.
+//! The integration tests, in one binary: they drive the real program against the sandbox.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test that panics has failed, as it should"
 )]
+
+mod run;
+mod workspace;

@@ -1,0 +1,247 @@
+//! Sending one request: the key, the limiter, retries.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::{Method, Response, StatusCode, header::HeaderMap};
+use serde_json::Value;
+use url::Url;
+
+use super::{ApiError, Retry, answer, limiter::Limiter};
+use crate::{clock::Clock, secret::Secret};
+
+/// Tries of one request, 429s apart.
+const TRIES: u32 = 5;
+
+/// Waits for one request after 429s, before it is given up.
+const RATE_LIMIT_WAITS: u32 = 30;
+
+/// What a client is made of.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// The API's address, without `/v1`.
+    pub url: Url,
+    /// The key.
+    pub key: Option<Secret>,
+    /// Send it as `Authorization: Bearer` instead of `x-api-key`.
+    pub bearer: bool,
+    /// The budget; lowered where the server allows less.
+    pub requests_per_minute: u32,
+    /// The most requests at once.
+    pub max_in_flight: u32,
+    /// Who asks.
+    pub user_agent: String,
+}
+
+/// The client. Clones share connections and the rate budget.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    options: Arc<ClientOptions>,
+    limiter: Arc<Limiter>,
+    counters: Arc<Counters>,
+    clock: Clock,
+    base_delay: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    retries: AtomicU64,
+}
+
+/// What a client has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Query requests answered, pages included.
+    pub requests: u64,
+    /// Requests that had to be sent again.
+    pub retries: u64,
+}
+
+impl Client {
+    /// A client.
+    ///
+    /// # Errors
+    /// The machine's certificates cannot be read.
+    pub fn new(options: ClientOptions, clock: Clock) -> Result<Self, ApiError> {
+        let http = reqwest::Client::builder()
+            .user_agent(&options.user_agent)
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(120))
+            // The server closes idle connections after 10 s (measured)
+            .pool_idle_timeout(Duration::from_secs(8))
+            .build()
+            .map_err(ApiError::Client)?;
+        let limiter = Limiter::new(options.requests_per_minute, options.max_in_flight);
+        Ok(Self {
+            http,
+            options: Arc::new(options),
+            limiter: Arc::new(limiter),
+            counters: Arc::default(),
+            clock,
+            base_delay: Duration::from_millis(500),
+        })
+    }
+
+    /// The same client with another first delay between tries.
+    #[must_use]
+    pub fn with_backoff(self, base_delay: Duration) -> Self {
+        Self { base_delay, ..self }
+    }
+
+    /// The same client with counts of its own.
+    #[must_use]
+    pub fn for_run(&self) -> Self {
+        Self {
+            counters: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// What it has sent.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            requests: self.counters.requests.load(Ordering::Relaxed),
+            retries: self.counters.retries.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn count_query(&self) {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sends until there is an answer that is JSON and no error, or no try is left.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<String, ApiError> {
+        let (mut tries, mut waits) = (0, 0);
+        loop {
+            let error = match self.send_once(method.clone(), path, body).await {
+                Ok(text) => return Ok(text),
+                Err(error) => error,
+            };
+            let is_429 = error.kind() == super::Kind::RateLimited;
+            *(if is_429 { &mut waits } else { &mut tries }) += 1;
+            let exhausted = tries >= TRIES || waits >= RATE_LIMIT_WAITS;
+            let wait = match error.retry_advice() {
+                Retry::No => return Err(error),
+                _ if exhausted => return Err(error),
+                Retry::After(wait) => wait,
+                // A stale connection of the pool is tried again at once
+                Retry::Backoff
+                    if tries == 1
+                        && matches!(&error, ApiError::Unreachable { source, .. } if source.is_request() && !source.is_connect()) =>
+                {
+                    Duration::ZERO
+                }
+                Retry::Backoff => self.backoff(tries + waits),
+            };
+            self.counters.retries.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(path, %error, wait_ms = wait.as_millis(), "request is sent again");
+            if is_429 {
+                self.limiter.pause(wait);
+            } else {
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+
+    /// Exponential, with full jitter.
+    fn backoff(&self, tries: u32) -> Duration {
+        let longest = self
+            .base_delay
+            .saturating_mul(2_u32.saturating_pow(tries.min(6)));
+        longest.mul_f64(fastrand::f64())
+    }
+
+    async fn send_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<String, ApiError> {
+        let url = format!("{}{path}", self.options.url.as_str().trim_end_matches('/'));
+        let mut request = self.http.request(method.clone(), &url);
+        if let Some(key) = &self.options.key {
+            request = if self.options.bearer {
+                request.bearer_auth(key.expose())
+            } else {
+                request.header("x-api-key", key.expose())
+            };
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let shown = self.options.url.to_string();
+        let unreachable = |source: reqwest::Error| ApiError::Unreachable {
+            url: shown.clone(),
+            source: source.without_url(),
+        };
+        let _turn = self.limiter.turn().await;
+        let response = request.send().await.map_err(unreachable)?;
+        self.learn(response.headers());
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = read(response).await.map_err(unreachable)?;
+        tracing::debug!(%method, path, status = status.as_u16(), "answered");
+        self.check(path, status, &headers, text)
+    }
+
+    /// Lowers the rate where a 429 says a lower limit a minute.
+    fn learn(&self, headers: &HeaderMap) {
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u32>().ok();
+        if let Some(limit) = number("x-ratelimit-limit").filter(|limit| *limit > 0)
+            && number("x-ratelimit-remaining") == Some(0)
+            && limit < self.options.requests_per_minute
+        {
+            tracing::debug!(limit, "the server allows fewer requests");
+            self.limiter.learn(limit);
+        }
+    }
+
+    fn check(
+        &self,
+        path: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        text: String,
+    ) -> Result<String, ApiError> {
+        let short = path.split('?').next().unwrap_or(path);
+        if status.is_success() && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() {
+            return Ok(text);
+        }
+        if status.is_success() {
+            return Err(ApiError::Protocol {
+                path: short.to_owned(),
+                what: "it is not JSON".to_owned(),
+            });
+        }
+        Err(answer::refusal(
+            status.as_u16(),
+            headers,
+            &text,
+            self.clock.now(),
+        ))
+    }
+}
+
+async fn read(response: Response) -> Result<String, reqwest::Error> {
+    response.text().await
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

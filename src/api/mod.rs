@@ -1,0 +1,12 @@
+//! The Databuddy API: one concrete client with a limiter, bounded retries and pages.
+
+mod answer;
+mod client;
+mod error;
+mod limiter;
+mod lists;
+mod query;
+
+pub use client::{Client, ClientOptions, Counts};
+pub use error::{ApiError, Kind, Retry};
+pub use query::{Complete, PartError, Rows};

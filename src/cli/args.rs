@@ -1,0 +1,149 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::engine::At;
+
+/// Scheduled exports and emailed reports for the Databuddy web-analytics API.
+#[derive(Debug, Parser)]
+#[command(
+    name = "databuddy-jobs",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(super) struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+#[command(next_help_heading = "Options of every command")]
+pub(super) struct Global {
+    /// The project's folder, with `jobs/` and `templates/`
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    pub project: PathBuf,
+    /// Use the embedded API instead of Databuddy's: no key, no account, no network
+    #[arg(long, global = true)]
+    pub sandbox: bool,
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more (-vv: every request)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// How log lines are written to standard error
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// No progress bars
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run jobs now, once
+    Run(RunArgs),
+    /// Print what `run` would do: window, requests, files, recipients
+    Plan(PlanArgs),
+    /// Validate settings, jobs and templates
+    Check {
+        /// Jobs to check; all where none is named
+        jobs: Vec<String>,
+    },
+    /// Run every enabled job when it is due, until stopped
+    Serve,
+    /// The jobs with their schedule and last run
+    List,
+    /// The coming ticks in local time and UTC
+    Next {
+        /// The job; all where none is named
+        job: Option<String>,
+        /// Ticks of each job
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
+    },
+    /// The history of runs, newest first
+    Runs {
+        /// The job; all where none is named
+        job: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// One run in full
+    Show {
+        /// The run's id, or a unique beginning of it
+        run: String,
+    },
+    /// Render a job's reports to files without sending them
+    Preview(PlanArgs),
+    /// Write a starter project
+    Init {
+        /// The folder; made where it is missing
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// A command of the contract that is not built yet
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+/// Which jobs, and when.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// The jobs' names
+    #[arg(required = true, value_name = "JOB")]
+    pub jobs: Vec<String>,
+    /// The tick to run for: a date (its first scheduled tick) or an instant with an offset
+    #[arg(long, value_name = "DATE|INSTANT")]
+    pub at: Option<At>,
+    /// Only this website
+    #[arg(long, value_name = "ID")]
+    pub website: Option<String>,
+    /// Override a key of the job
+    #[arg(long, value_name = "PATH=VALUE", value_parser = set_value)]
+    pub set: Vec<(String, String)>,
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Which jobs, and when.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Write and send even what is there already
+    #[arg(long)]
+    pub force: bool,
+}
+
+fn set_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(path, value)| (path.trim().to_owned(), value.to_owned()))
+        .filter(|(path, _)| !path.is_empty())
+        .ok_or_else(|| format!("`{text}` is not of the form PATH=VALUE, like retry.attempts=1"))
+}

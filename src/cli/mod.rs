@@ -1,0 +1,145 @@
+//! The command line: arguments in, results on standard output, everything else on standard error.
+
+mod args;
+mod check;
+mod exit;
+mod init;
+mod list;
+mod plan;
+mod preview;
+mod print;
+mod progress;
+mod run;
+mod runs;
+mod serve;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, Global, LogFormat};
+use exit::Exit;
+
+use crate::{clock::Clock, config::Problems, engine::EngineError};
+
+/// Commands of the contract that a later version builds.
+const NOT_BUILT_YET: [&str; 14] = [
+    "schema",
+    "backfill",
+    "resend",
+    "gaps",
+    "verify",
+    "websites",
+    "types",
+    "health",
+    "doctor",
+    "track",
+    "sandbox",
+    "generate",
+    "completions",
+    "vacuum",
+];
+
+/// What ends a command early.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Settings or jobs are wrong.
+    #[error("{0}")]
+    Problems(Problems),
+    /// The engine could not do it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An argument is wrong.
+    #[error("{0}")]
+    Argument(String),
+    /// Something of the machine failed.
+    #[error("{what}: {source}")]
+    Machine {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl CliError {
+    /// Wraps an error of the machine with what was tried.
+    fn machine(
+        what: impl Into<String>,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let what = what.into();
+        move |source| Self::Machine { what, source }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Problems(_) | Self::Argument(_) => Exit::WrongInput,
+            Self::Engine(error) => Exit::of_error(error),
+            Self::Machine { .. } => Exit::Failed,
+        }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(&cli.global);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("the machine gives threads and sockets to a new process");
+    let result = runtime.block_on(dispatch(cli.command, &cli.global, &Clock::system()));
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            print::error(&error);
+            error.exit()
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => run::run(&args, global, clock).await,
+        Command::Plan(args) => plan::plan(&args, global, clock).await,
+        Command::Check { jobs } => check::check(&jobs, global),
+        Command::Serve => serve::serve(global, clock).await,
+        Command::List => list::list(global, clock).await,
+        Command::Next { job, count } => list::next(job.as_deref(), count, global, clock),
+        Command::Runs { job, limit } => runs::runs(job.as_deref(), limit, global).await,
+        Command::Show { run } => runs::show(&run, global).await,
+        Command::Preview(args) => preview::preview(&args, global, clock).await,
+        Command::Init { folder } => init::init(&folder),
+        Command::Other(words) => Err(unknown_command(&words)),
+    }
+}
+
+fn unknown_command(words: &[String]) -> CliError {
+    let name = words.first().map_or("", String::as_str);
+    CliError::Argument(if NOT_BUILT_YET.contains(&name) {
+        format!("`{name}` is not built yet; see the README for what this version does")
+    } else {
+        format!("unknown command `{name}`; `databuddy-jobs --help` lists all")
+    })
+}
+
+fn start_log(global: &Global) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "databuddy_jobs=info,warn",
+        (false, _) => "databuddy_jobs=debug,info",
+    };
+    let builder = fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::new(level))
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false);
+    match global.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

@@ -1,0 +1,100 @@
+//! `plan`: what `run` would do, without doing it.
+
+use serde_json::{Value, json};
+
+use super::{
+    CliError,
+    args::{Global, PlanArgs},
+    exit::Exit,
+    print,
+    session::{Session, planned_project},
+};
+use crate::{
+    clock::Clock,
+    domain::job::Job,
+    engine::{Events, resolve_at},
+    plan::Plan,
+};
+
+pub(super) async fn plan(
+    args: &PlanArgs,
+    global: &Global,
+    clock: &Clock,
+) -> Result<Exit, CliError> {
+    let project = planned_project(global, args)?;
+    let session = Session::start(global, &project, clock, Events::new(|_| {})).await?;
+    let rate = session.engine.settings.requests_per_minute;
+    let mut documents = Vec::new();
+    for job in &project.jobs {
+        let tick = resolve_at(args.at, job, clock.now()).map_err(CliError::Argument)?;
+        let plan = session.engine.plan(job, tick).await?;
+        if global.json {
+            documents.push(document(job, &plan, rate));
+        } else {
+            show(job, &plan, rate);
+        }
+    }
+    session.stop().await;
+    if global.json {
+        print::json(&json!({ "plans": documents }));
+    }
+    Ok(Exit::Done)
+}
+
+fn document(job: &Job, plan: &Plan, rate: u32) -> Value {
+    json!({
+        "job": job.name,
+        "window": { "start": plan.window.start, "end": plan.window.end, "timezone": plan.window.timezone.name() },
+        "requests": plan.requests.iter().map(|r| json!({ "method": "POST", "path": r.path, "body": r.body() })).collect::<Vec<_>>(),
+        "request_count": plan.requests.len(),
+        "seconds_at_rate_limit": plan.seconds_at_rate_limit(rate),
+        "steps": plan.steps.iter().map(|s| json!({
+            "query": s.query, "parameter": s.parameter, "website_id": s.website_id, "link_id": null,
+            "start": s.window.start, "end": s.window.end, "granularity": s.granularity.map(crate::domain::query::Granularity::name),
+        })).collect::<Vec<_>>(),
+        "artifacts": plan.artifacts.iter().map(|a| json!({
+            "query": plan.steps[a.step].query, "website_id": plan.steps[a.step].website_id,
+            "path": format!("{}/{}", job.exports[a.export].to_label.trim_end_matches('/'), a.path),
+        })).collect::<Vec<_>>(),
+        "deliveries": plan.deliveries.iter().map(|d| json!({
+            "report": job.reports[d.report].name, "website_id": plan.websites[d.website].id, "to": d.to,
+        })).collect::<Vec<_>>(),
+        "notes": plan.notes,
+    })
+}
+
+fn show(job: &Job, plan: &Plan, rate: u32) {
+    print::line(format!(
+        "{} — {} ({} days)",
+        job.name,
+        plan.window.label(),
+        plan.window.timezone.name()
+    ));
+    for note in &plan.notes {
+        print::line(format!("  note: {note}"));
+    }
+    print::line(format!(
+        "  at least {} requests, {:.1} s at {rate} a minute",
+        plan.requests.len(),
+        plan.seconds_at_rate_limit(rate)
+    ));
+    for request in &plan.requests {
+        print::line(format!("  POST {}", request.path));
+        print::line(format!("    {}", request.body()));
+    }
+    for artifact in &plan.artifacts {
+        print::line(format!(
+            "  file {}/{}",
+            job.exports[artifact.export].to_label.trim_end_matches('/'),
+            artifact.path
+        ));
+    }
+    for delivery in &plan.deliveries {
+        print::line(format!(
+            "  mail {} of {} to {}",
+            job.reports[delivery.report].name,
+            plan.websites[delivery.website].display_name(),
+            delivery.to
+        ));
+    }
+}

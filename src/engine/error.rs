@@ -1,0 +1,78 @@
+//! What ends a run, or keeps it from starting.
+
+use crate::{
+    api::{ApiError, Kind},
+    export::ExportError,
+    mail::MailError,
+    plan::PlanError,
+    report::ReportError,
+    store::StoreError,
+};
+
+/// What ends a run, or keeps it from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The API would not answer.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The job cannot be planned against this server.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The run store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A destination cannot be used.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// A template cannot be used.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The mail transport cannot be used.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// A report has nobody to send it.
+    #[error("report `{report}` cannot be sent: `{setting}` is not set in databuddy-jobs.yaml")]
+    MailNotConfigured {
+        /// The report's name.
+        report: String,
+        /// The missing setting.
+        setting: &'static str,
+    },
+    /// A preview lacks data.
+    #[error("the report cannot be rendered: {0}")]
+    Incomplete(String),
+    /// There is no key.
+    #[error("no API key: set DATABUDDY_API_KEY or `api.key`, or use --sandbox")]
+    NoKey,
+    /// Another run writes the same days.
+    #[error("another run of `{job}` for {window} is under way: wait for it, or see `runs {job}`")]
+    Busy {
+        /// The job's name.
+        job: String,
+        /// The window in words.
+        window: String,
+    },
+    /// Interrupted.
+    #[error("interrupted: nothing half-written was left; run it again to finish")]
+    Cancelled,
+    /// The run took too long.
+    #[error("stopped after `timeout` ({seconds} s): nothing half-written was left")]
+    TimedOut {
+        /// The timeout.
+        seconds: u64,
+    },
+}
+
+impl EngineError {
+    /// Whether the same run may well work a little later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Api(error) => matches!(
+                error.kind(),
+                Kind::RateLimited | Kind::Unavailable | Kind::Protocol
+            ),
+            Self::Busy { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Runs jobs: fetches what the plan says, publishes files, sends mails, and records it all.
+
+mod deliver;
+mod error;
+mod event;
+mod fetch;
+mod lease;
+mod publish;
+mod run;
+mod serve;
+mod tick;
+
+pub use deliver::Page;
+pub use error::EngineError;
+pub use event::{Event, Events};
+pub use run::{Order, Outcome};
+pub use tick::{At, resolve_at};
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use tokio::sync::OnceCell;
+
+use crate::{
+    api::Client,
+    clock::Clock,
+    config::Settings,
+    domain::{catalog::Catalog, job::Job, schedule::Tick, website::Website},
+    mail::Transport,
+    plan::{Plan, PlanInput, ReportNeeds, SectionNeeds, build},
+    report::Template,
+    store::Store,
+};
+
+/// Everything that runs share.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// The project's folder.
+    pub root: PathBuf,
+    /// Its settings.
+    pub settings: Arc<Settings>,
+    /// The API.
+    pub client: Client,
+    /// Where runs are recorded.
+    pub store: Arc<Store>,
+    /// Where mails go; `None` where no mail is configured.
+    pub transport: Option<Arc<Transport>>,
+    /// What manifests name as the source of the numbers: the API's URL, or `sandbox`.
+    pub source: String,
+    /// Whether the source is the embedded API.
+    pub clock: Clock,
+    /// Who is told of events.
+    pub events: Events,
+    /// What the server lists, read once.
+    pub server: Arc<OnceCell<Server>>,
+}
+
+/// What a server lists.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its query types.
+    pub catalog: Catalog,
+    /// The websites that the key may read.
+    pub websites: Vec<Website>,
+}
+
+impl Engine {
+    /// The plan of a job for a tick. Reads the server's lists, writes nothing.
+    ///
+    /// # Errors
+    /// The server cannot be read, or the job does not fit it.
+    pub async fn plan(&self, job: &Job, tick: Tick) -> Result<Plan, EngineError> {
+        let server = self.server().await?;
+        let templates = self.templates(job)?;
+        let needs: Vec<ReportNeeds> = templates.iter().map(needs_of).collect();
+        Ok(build(PlanInput {
+            job,
+            tick,
+            days: self.settings.api_days,
+            catalog: &server.catalog,
+            websites: &server.websites,
+            needs: &needs,
+        })?)
+    }
+
+    /// What the server lists; asked for once.
+    async fn server(&self) -> Result<&Server, EngineError> {
+        self.server
+            .get_or_try_init(|| async {
+                Ok(Server {
+                    catalog: self.client.catalog().await?,
+                    websites: self.client.websites().await?,
+                })
+            })
+            .await
+    }
+
+    fn templates(&self, job: &Job) -> Result<Vec<Template>, EngineError> {
+        let folder = self.root.join("templates");
+        let load = |spec: &crate::domain::job::ReportSpec| Template::load(&folder, &spec.template);
+        Ok(job.reports.iter().map(load).collect::<Result<_, _>>()?)
+    }
+}
+
+fn needs_of(template: &Template) -> ReportNeeds {
+    let queries: &BTreeMap<_, _> = &template.needs().queries;
+    let sections = queries.iter().map(|(query, needs)| SectionNeeds {
+        query: query.clone(),
+        previous: needs.previous,
+        daily: needs.daily,
+    });
+    ReportNeeds {
+        sections: sections.collect(),
+    }
+}

@@ -1,0 +1,185 @@
+//! Publishing files: staged, compared with what lies there, put in place, manifest last.
+
+use std::{collections::BTreeMap, path::Path};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Engine, EngineError, Event, Order,
+    fetch::Fetched,
+    run::{Progress, one_line},
+};
+use crate::{
+    api::Complete,
+    domain::{
+        job::{Job, Per},
+        run::{ArtifactRecord, StepState},
+        window::Window,
+    },
+    export::{Destination, Manifest, ManifestColumn, ManifestFile, ManifestWindow, Missing, stage},
+    plan::{Plan, PlannedArtifact, Step},
+};
+
+/// The files that one manifest lists.
+type Units<'a> = BTreeMap<(&'a Path, String), Vec<&'a PlannedArtifact>>;
+
+impl Engine {
+    /// Publishes every file whose step has rows, then the manifests.
+    pub(super) fn publish(
+        &self,
+        job: &Job,
+        order: &Order,
+        plan: &Plan,
+        fetched: &[Fetched],
+        progress: &mut Progress,
+        stop: &CancellationToken,
+    ) -> Result<(), EngineError> {
+        let mut units: Units<'_> = BTreeMap::new();
+        for artifact in &plan.artifacts {
+            let export = &job.exports[artifact.export];
+            let unit = unit_name(export.per, &plan.steps[artifact.step].window);
+            units.entry((&export.to, unit)).or_default().push(artifact);
+        }
+        for ((root, unit), artifacts) in units {
+            if stop.is_cancelled() {
+                return Err(EngineError::Cancelled);
+            }
+            let destination = Destination::directory(root)?;
+            let old = destination.read_manifest(&job.name, &unit)?;
+            let step = &plan.steps[artifacts[0].step];
+            let mut new = self.manifest(job, order, &step.window);
+            // A manifest of another source is declined before a file is touched
+            Manifest::merge(old.clone(), new.clone())?;
+            for artifact in artifacts {
+                let step = &plan.steps[artifact.step];
+                let result = match &fetched[artifact.step] {
+                    Err(error) => Err(error.message.clone()),
+                    Ok(data) => {
+                        let put = Put {
+                            engine: self,
+                            job,
+                            artifact,
+                            step,
+                            force: order.force,
+                            old: old.as_ref(),
+                        };
+                        put.one(&destination, data)
+                            .map_err(|error| one_line(&error))
+                    }
+                };
+                match result {
+                    Ok((file, record)) => {
+                        self.events.tell(&Event::ArtifactDone(&record));
+                        progress.artifacts.push(record);
+                        new.files.push(file);
+                    }
+                    Err(error) => {
+                        let record = &mut progress.steps[artifact.step];
+                        record.state = StepState::Failed;
+                        record.rows = 0;
+                        record.error.get_or_insert_with(|| error.clone());
+                        new.missing.push(Missing {
+                            query: step.query.clone(),
+                            website_id: Some(step.website_id.clone()),
+                            error,
+                        });
+                    }
+                }
+            }
+            let merged = Manifest::merge(old, new)?;
+            destination.write_manifest(&job.name, &unit, &merged)?;
+        }
+        Ok(())
+    }
+
+    fn manifest(&self, job: &Job, order: &Order, window: &Window) -> Manifest {
+        Manifest::new(
+            &job.name,
+            ManifestWindow {
+                start: window.start.to_string(),
+                end: window.end.to_string(),
+                timezone: window.timezone.name().to_owned(),
+            },
+            window.is_over_at(order.tick.0),
+            &self.source,
+            &job.definition_hash,
+        )
+    }
+}
+
+/// One file on its way.
+struct Put<'a> {
+    engine: &'a Engine,
+    job: &'a Job,
+    artifact: &'a PlannedArtifact,
+    step: &'a Step,
+    force: bool,
+    old: Option<&'a Manifest>,
+}
+
+impl Put<'_> {
+    /// Stages the file; publishes it unless the same bytes lie there already.
+    fn one(
+        &self,
+        destination: &Destination,
+        data: &super::fetch::Data,
+    ) -> Result<(ManifestFile, ArtifactRecord), EngineError> {
+        let export = &self.job.exports[self.artifact.export];
+        let table = data.table.as_ref().expect("a step of a file has a table");
+        let staging = self.engine.root.join(".databuddy-jobs/staging");
+        let staged = stage(table, export.format, export.compression, &staging)?;
+        let columns = table.schema();
+        let file = ManifestFile {
+            query: self.step.query.clone(),
+            parameter: self.step.parameter.clone(),
+            website_id: Some(self.step.website_id.clone()),
+            link_id: None,
+            path: self.artifact.path.clone(),
+            format: export.format.extension().to_owned(),
+            rows: staged.rows,
+            bytes: staged.bytes,
+            sha256: staged.sha256.clone(),
+            columns: columns
+                .fields()
+                .iter()
+                .map(|f| ManifestColumn::of(f))
+                .collect(),
+            complete: match data.complete {
+                Complete::Proven => "proven".to_owned(),
+                Complete::Unproven => "unproven".to_owned(),
+            },
+        };
+        let listed = self.old.is_some_and(|old| {
+            old.files
+                .iter()
+                .any(|f| f.path == file.path && f.sha256 == file.sha256)
+        });
+        let written = self.force || !listed || !destination.matches(&file)?;
+        if written {
+            destination.publish(&staged, &self.artifact.path)?;
+        }
+        let record = ArtifactRecord {
+            query: self.step.query.clone(),
+            website_id: Some(self.step.website_id.clone()),
+            link_id: None,
+            path: format!(
+                "{}/{}",
+                export.to_label.trim_end_matches('/'),
+                self.artifact.path
+            ),
+            rows: file.rows,
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+            written,
+        };
+        Ok((file, record))
+    }
+}
+
+/// The manifest's name: the day, or both ends of a window.
+fn unit_name(per: Per, window: &Window) -> String {
+    match per {
+        Per::Day => window.start.to_string(),
+        Per::Window => format!("{}_{}", window.start, window.end),
+    }
+}

@@ -1,0 +1,113 @@
+//! Staging: a table becomes a complete file in a folder of ours, hashed, before anybody sees it.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::Path,
+    sync::Arc,
+};
+
+use arrow::{csv, record_batch::RecordBatch};
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression as ParquetCompression, ZstdLevel},
+    file::properties::WriterProperties,
+};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::ExportError;
+use crate::domain::job::{Compression, Format};
+
+/// Rows of a row group: it decides the memory of a writer and of its readers.
+const ROW_GROUP_ROWS: usize = 122_880;
+
+/// A complete file that nobody sees yet; gone when dropped.
+#[derive(Debug)]
+pub struct Staged {
+    /// The file.
+    pub file: NamedTempFile,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 in hex.
+    pub sha256: String,
+}
+
+/// Writes a table to a file in `folder`. The same table gives the same bytes.
+///
+/// # Errors
+/// The folder cannot be written, or is full.
+pub fn stage(
+    table: &RecordBatch,
+    format: Format,
+    compression: Compression,
+    folder: &Path,
+) -> Result<Staged, ExportError> {
+    let fail = |source| ExportError::File {
+        path: folder.to_owned(),
+        what: "written",
+        source,
+    };
+    fs::create_dir_all(folder).map_err(fail)?;
+    let mut file = NamedTempFile::new_in(folder).map_err(fail)?;
+    match format {
+        Format::Parquet => write_parquet(table, compression, file.as_file_mut())?,
+        Format::Csv => write_csv(table, file.as_file_mut())?,
+    }
+    file.as_file_mut().flush().map_err(fail)?;
+    file.as_file().sync_all().map_err(fail)?;
+    let (bytes, sha256) = hash(file.path()).map_err(fail)?;
+    Ok(Staged {
+        file,
+        rows: table.num_rows() as u64,
+        bytes,
+        sha256,
+    })
+}
+
+fn write_parquet(
+    table: &RecordBatch,
+    compression: Compression,
+    file: &mut fs::File,
+) -> Result<(), ExportError> {
+    let compression = match compression {
+        Compression::Zstd => ParquetCompression::ZSTD(ZstdLevel::try_new(3)?),
+        Compression::Snappy => ParquetCompression::SNAPPY,
+        Compression::None => ParquetCompression::UNCOMPRESSED,
+    };
+    let properties = WriterProperties::builder()
+        .set_compression(compression)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_created_by("databuddy-jobs".to_owned())
+        .build();
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(table.schema_ref()), Some(properties))?;
+    writer.write(table)?;
+    writer.close()?;
+    Ok(())
+}
+
+fn write_csv(table: &RecordBatch, file: &mut fs::File) -> Result<(), ExportError> {
+    let mut writer = csv::WriterBuilder::new()
+        .with_header(true)
+        .build(io::BufWriter::new(file));
+    writer.write(table)?;
+    Ok(())
+}
+
+/// Size and SHA-256 (hex) of a file.
+pub(super) fn hash(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((bytes, hex::encode(hasher.finalize())));
+        }
+        bytes += read as u64;
+        hasher.update(&buffer[..read]);
+    }
+}

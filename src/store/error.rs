@@ -1,0 +1,44 @@
+//! What can go wrong with the store.
+
+use std::path::PathBuf;
+
+/// What can go wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder cannot be made.
+    #[error("the state folder `{}` cannot be made: check its permissions", .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `SQLite` failed.
+    #[error("the run store `{}` cannot be used: check free space and permissions of its folder", .file.display())]
+    Database {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// A newer program wrote it.
+    #[error("the run store `{}` has version {found}, this program knows {known}: use the newer program", .file.display())]
+    Newer {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// A stored run cannot be read.
+    #[error("run `{id}` in the store `{}` cannot be read", .file.display())]
+    Document {
+        /// The file.
+        file: PathBuf,
+        /// The run.
+        id: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+}

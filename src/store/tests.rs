@@ -1,0 +1,225 @@
+//! The promises of the store, against real files.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::*;
+use crate::domain::run::{DeliveryState, RunRecord, RunState, Trigger, WindowRecord};
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn record(id: &str, trigger: Trigger) -> RunRecord {
+    RunRecord {
+        id: id.to_owned(),
+        job: "weekly".to_owned(),
+        tick: "2026-11-23T08:00:00+01:00".to_owned(),
+        state: RunState::Running,
+        trigger,
+        window: WindowRecord {
+            start: "2026-11-16".to_owned(),
+            end: "2026-11-22".to_owned(),
+            timezone: "UTC".to_owned(),
+        },
+        attempts: 0,
+        requests: 0,
+        retries: 0,
+        rows: 0,
+        duration_ms: 0,
+        steps: Vec::new(),
+        artifacts: Vec::new(),
+        deliveries: Vec::new(),
+        error: None,
+    }
+}
+
+async fn create(store: &Store, id: &str, trigger: Trigger) -> bool {
+    let record = record(id, trigger);
+    let (tick, now) = (at("2026-11-23T07:00:00Z"), at("2026-11-23T07:00:01Z"));
+    let run = NewRun {
+        tick,
+        definition_hash: "h",
+        record: &record,
+        now,
+    };
+    store.create_run(run).await.unwrap()
+}
+
+fn key() -> DeliveryKey {
+    DeliveryKey {
+        job: "weekly".to_owned(),
+        report: "weekly".to_owned(),
+        website_id: "web_1".to_owned(),
+        window_start: "2026-11-16".to_owned(),
+        window_end: "2026-11-22".to_owned(),
+        timezone: "UTC".to_owned(),
+        recipient: "ann@example.org".to_owned(),
+    }
+}
+
+async fn begin(store: &Store, run: &str, force: bool, now: &str) -> Begin {
+    let id = |number| format!("m{number}@x");
+    store
+        .begin_delivery(&key(), run, "S", id, force, at(now))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_scheduled_run_is_unique_for_its_tick_and_a_manual_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    assert!(create(&store, "a", Trigger::Schedule).await);
+    assert!(!create(&store, "b", Trigger::CatchUp).await);
+    assert!(create(&store, "c", Trigger::Manual).await);
+    assert!(create(&store, "d", Trigger::Manual).await);
+}
+
+#[tokio::test]
+async fn a_run_comes_back_as_it_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("deep/s.db");
+    let store = Store::open(&file).await.unwrap();
+    assert!(create(&store, "abc", Trigger::Manual).await);
+    assert_eq!(
+        store
+            .start_attempt("abc", at("2026-11-23T07:00:02Z"))
+            .await
+            .unwrap(),
+        1
+    );
+    let mut run = record("abc", Trigger::Manual);
+    run.state = RunState::PartiallySucceeded;
+    run.error = Some("half".to_owned());
+    store.save_run(&run).await.unwrap();
+    store.close().await;
+    let store = Store::open(&file).await.unwrap();
+    match store.find_run("ab").await.unwrap() {
+        Found::One(found) => assert_eq!(*found, run),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.runs(Some("weekly"), 9).await.unwrap(), [run.clone()]);
+    assert_eq!(store.last_runs().await.unwrap()["weekly"], run);
+    assert!(store.runs(Some("other"), 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_program_is_declined() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.db");
+    let store = Store::open(&file).await.unwrap();
+    sqlx::query("INSERT INTO schema_version (version) VALUES (99)")
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    store.close().await;
+    let error = Store::open(&file).await.unwrap_err();
+    assert!(error.to_string().contains("version 99"), "{error}");
+}
+
+#[tokio::test]
+async fn of_sixteen_that_ask_at_once_one_sends() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.db");
+    let first = Store::open(&file).await.unwrap();
+    create(&first, "a", Trigger::Manual).await;
+    let second = Store::open(&file).await.unwrap();
+    let asks = (0..16).map(|n| {
+        let store = if n % 2 == 0 { &first } else { &second };
+        async move { begin(store, "a", false, "2026-11-23T07:00:02Z").await }
+    });
+    let answers = futures::future::join_all(asks).await;
+    assert_eq!(
+        answers.iter().filter(|a| **a == Begin::Send(1)).count(),
+        1,
+        "{answers:?}"
+    );
+    assert_eq!(
+        answers.iter().filter(|a| **a == Begin::InFlight).count(),
+        15
+    );
+}
+
+#[tokio::test]
+async fn a_mail_of_a_killed_run_is_unknown_and_not_sent_again_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    create(&store, "a", Trigger::Manual).await;
+    assert_eq!(
+        begin(&store, "a", false, "2026-11-23T07:00:02Z").await,
+        Begin::Send(1)
+    );
+    // Two minutes later the run has given no sign of life
+    for _ in 0..2 {
+        let again = begin(&store, "b", false, "2026-11-23T07:03:00Z").await;
+        assert!(matches!(again, Begin::Unknown { .. }), "{again:?}");
+    }
+    assert_eq!(
+        begin(&store, "b", true, "2026-11-23T07:04:00Z").await,
+        Begin::Send(2)
+    );
+}
+
+#[tokio::test]
+async fn a_sent_mail_stays_sent_and_a_refused_one_may_go_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    let now = "2026-11-23T07:00:02Z";
+    create(&store, "a", Trigger::Manual).await;
+    assert_eq!(begin(&store, "a", false, now).await, Begin::Send(1));
+    store
+        .finish_delivery(&key(), 1, DeliveryState::Refused, Some("550"), at(now))
+        .await
+        .unwrap();
+    assert_eq!(begin(&store, "a", false, now).await, Begin::Send(2));
+    store
+        .finish_delivery(&key(), 2, DeliveryState::Sent, None, at(now))
+        .await
+        .unwrap();
+    let sent = Begin::AlreadySent {
+        subject: "S".to_owned(),
+        message_id: "m2@x".to_owned(),
+    };
+    assert_eq!(begin(&store, "a", false, now).await, sent);
+}
+
+#[tokio::test]
+async fn a_lease_excludes_others_until_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    let ttl = Duration::from_secs(60);
+    let (start, later) = (at("2026-11-23T07:00:00Z"), at("2026-11-23T07:01:01Z"));
+    assert!(store.acquire_lease("job:x", "a", start, ttl).await.unwrap());
+    assert!(!store.acquire_lease("job:x", "b", start, ttl).await.unwrap());
+    assert!(store.acquire_lease("job:x", "b", later, ttl).await.unwrap());
+    assert!(!store.renew_lease("job:x", "a", later, ttl).await.unwrap());
+    store.release_lease("job:x", "b").await.unwrap();
+    assert!(store.acquire_lease("job:x", "a", later, ttl).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_run_without_a_sign_of_life_is_marked_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    create(&store, "a", Trigger::Manual).await;
+    assert_eq!(
+        store
+            .abandon_dead_runs(at("2026-11-23T07:00:30Z"))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        store
+            .abandon_dead_runs(at("2026-11-23T07:02:00Z"))
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        store.runs(None, 1).await.unwrap()[0].state,
+        RunState::Failed
+    );
+}

@@ -1,0 +1,56 @@
+//! What is known of a table's columns before its first row.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{
+    catalog::{Catalog, measured},
+    query::{ColumnType, Granularity},
+};
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// The server's name of it.
+    pub name: String,
+    /// Its type; `None`: the first value that is not null decides.
+    pub kind: Option<ColumnType>,
+}
+
+/// The columns of a query type: measured order first, then what the server lists, then pins. The
+/// type is the pin's, else the measured one, else the server's. Hourly rows have instants as `date`.
+pub fn known_columns(
+    parameter: &str,
+    catalog: &Catalog,
+    pins: &BTreeMap<String, ColumnType>,
+    granularity: Option<Granularity>,
+) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    let mut add = |name: &str, kind: Option<ColumnType>| match columns
+        .iter_mut()
+        .find(|column| column.name == name)
+    {
+        Some(column) => column.kind = column.kind.or(kind),
+        None => columns.push(Column {
+            name: name.to_owned(),
+            kind,
+        }),
+    };
+    for (name, kind) in measured(parameter).map_or(&[][..], |m| &m.columns) {
+        add(name, *kind);
+    }
+    for (name, kind) in catalog.types.get(parameter).map_or(&[][..], |t| &t.columns) {
+        add(name, *kind);
+    }
+    for (name, kind) in pins {
+        add(name, Some(*kind));
+    }
+    for column in &mut columns {
+        if granularity == Some(Granularity::Hourly) && column.kind == Some(ColumnType::Date) {
+            column.kind = Some(ColumnType::Timestamp);
+        }
+        if let Some(pin) = pins.get(&column.name) {
+            column.kind = Some(*pin);
+        }
+    }
+    columns
+}

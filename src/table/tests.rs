@@ -1,0 +1,89 @@
+//! The rules of types, one by one.
+
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType},
+};
+
+use super::*;
+use crate::domain::query::ColumnType;
+
+fn table(columns: &[(&str, Option<ColumnType>)], page: &str) -> Result<RecordBatch, TableError> {
+    let columns = columns.iter().map(|(name, kind)| Column {
+        name: (*name).to_owned(),
+        kind: *kind,
+    });
+    let mut builder = TableBuilder::new("pages", columns.collect());
+    builder.push_page(page.as_bytes())?;
+    builder.finish()
+}
+
+#[test]
+fn numbers_are_floats_unless_the_column_is_known_as_whole() {
+    let t = table(
+        &[("a", Some(ColumnType::Int64))],
+        r#"[{"a":"12","b":3},{"a":3.0,"b":7.43}]"#,
+    )
+    .unwrap();
+    assert_eq!(t.column(0).as_primitive::<Int64Type>().values(), &[12, 3]);
+    assert_eq!(
+        t.column(1).as_primitive::<Float64Type>().values(),
+        &[3.0, 7.43]
+    );
+}
+
+#[test]
+fn a_fraction_in_a_whole_column_names_row_value_and_remedy() {
+    let error = table(&[("a", Some(ColumnType::Int64))], r#"[{"a":1},{"a":5.5}]"#).unwrap_err();
+    let text = error.to_string();
+    for part in ["`pages`", "row 2", "`5.5`", "`a`", "int64", "columns:"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn text_that_looks_like_a_number_stays_text() {
+    let t = table(&[], r#"[{"v":"12"}]"#).unwrap();
+    assert_eq!(t.column(0).as_string::<i32>().value(0), "12");
+    assert!(table(&[], r#"[{"v":"12"},{"v":12}]"#).is_err());
+}
+
+#[test]
+fn dates_and_instants_are_read_in_each_spelling() {
+    let known = [("t", Some(ColumnType::Timestamp))];
+    let page = r#"[{"date":"2026-11-16","t":"2026-11-16 10:00:00"},{"t":"2026-11-16 10:00:00.000"},
+        {"t":"2026-11-16T10:00:00Z"},{"t":"2026-11-16T12:00:00+02:00"}]"#;
+    let t = table(&known, page).unwrap();
+    let times = t
+        .column_by_name("t")
+        .unwrap()
+        .as_primitive::<TimestampMicrosecondType>();
+    assert_eq!(times.values(), &[1_794_823_200_000_000; 4]);
+    let dates = t
+        .column_by_name("date")
+        .unwrap()
+        .as_primitive::<Date32Type>();
+    assert_eq!(dates.value(0), 20_773);
+    assert_eq!(dates.null_count(), 3);
+}
+
+#[test]
+fn nested_values_are_json_text_and_late_columns_start_with_nulls() {
+    let t = table(&[("x", None)], r#"[{"a":1},{"e":[1,{"k":"v"}],"ok":true}]"#).unwrap();
+    let names: Vec<_> = t
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.name().clone())
+        .collect();
+    assert_eq!(names, ["x", "a", "e", "ok"]);
+    assert_eq!(t.column(2).as_string::<i32>().value(1), r#"[1,{"k":"v"}]"#);
+    assert!(t.column(2).is_null(0) && t.column(3).is_null(0) && t.column(0).is_null(1));
+}
+
+#[test]
+fn an_empty_answer_keeps_the_known_columns() {
+    let t = table(&[("a", Some(ColumnType::Int64))], "[]").unwrap();
+    assert_eq!((t.num_rows(), t.num_columns()), (0, 1));
+    assert!(table(&[], "[1]").is_err());
+}
