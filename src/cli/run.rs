@@ -68,7 +68,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global, clock: &Clock) -> Resul
         .unwrap_or(Exit::Done))
 }
 
-/// Cancels on Ctrl-C or SIGTERM; a second one ends the program at once, as the system does it.
+/// Cancels on Ctrl-C or SIGTERM.
 pub(super) async fn cancel_on_signal(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {

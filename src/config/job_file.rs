@@ -7,22 +7,20 @@ use serde_yaml::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Environment, Problem, interpolate::interpolate, merge, problem::nearest};
-use crate::{
-    domain::{
-        job::{
-            Compare, Compression, DEFAULT_PATH, Export, Format, Job, Per, ReportSpec, Retry,
-            WebsiteSelector,
-        },
-        preset::Preset,
-        query::{ColumnType, Filter, Granularity, Limit, Operator, Query},
-        schedule::Schedule,
-        window::WindowSpec,
+use crate::domain::{
+    job::{
+        Compare, Compression, DEFAULT_PATH, Export, Format, Job, Per, ReportSpec, Retry,
+        WebsiteSelector,
     },
-    secret::Secret,
+    preset::Preset,
+    query::{ColumnType, Filter, Granularity, Limit, Operator, Query},
+    schedule::Schedule,
+    window::WindowSpec,
 };
 
 /// Keys of the contract that a later version builds.
-const NOT_BUILT_YET: [&str; 22] = [
+const NOT_BUILT_YET: [&str; 23] = [
+    "api",
     "catch_up",
     "overlap",
     "dst",
@@ -69,7 +67,6 @@ struct JobKeys {
     #[serde(default)]
     retry: RetryKeys,
     timeout: Option<Span>,
-    api: Option<ApiKeys>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,12 +82,6 @@ struct ScheduleKeys {
 struct Days {
     start: chrono::NaiveDate,
     end: chrono::NaiveDate,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ApiKeys {
-    key: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -491,7 +482,6 @@ fn to_job(
                 .map_or(Duration::from_secs(900), |s| s.0),
         },
         timeout: keys.timeout.map_or(Duration::from_secs(3600), |s| s.0),
-        api_key: keys.api.map(|a| Secret::new(a.key)),
         definition_hash,
         file: path.to_owned(),
     })

@@ -5,7 +5,6 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::{query::Query, schedule::Schedule, window::WindowSpec};
-use crate::secret::Secret;
 
 /// A validated definition of `jobs/NAME.yaml`.
 #[derive(Debug, Clone)]
@@ -34,8 +33,6 @@ pub struct Job {
     pub retry: Retry,
     /// After this long a run is cancelled; default 1 h.
     pub timeout: Duration,
-    /// A key of its own; `None`: the one of the settings.
-    pub api_key: Option<Secret>,
     /// SHA-256 (hex) of the definition before secrets are put in.
     pub definition_hash: String,
     /// The file it was read from.

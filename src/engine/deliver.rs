@@ -1,5 +1,7 @@
 //! Reports: rendered once a website, delivered once a recipient.
 
+use std::cmp::Ordering;
+
 use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -391,16 +393,15 @@ fn bars(q: &Value) -> Vec<Value> {
 fn lists(q: &Value) -> Vec<Value> {
     let list = |(title, query, names): &(&str, &str, &[&str])| {
         let rows = q[*query]["rows"].as_array()?;
-        let rows = rows.iter().take(5).map(|row| {
+        let value = |row: &Value| row["visitors"].as_f64().or(row["pageviews"].as_f64());
+        let mut rows: Vec<&Value> = rows.iter().collect();
+        rows.sort_by(|a, b| value(b).partial_cmp(&value(a)).unwrap_or(Ordering::Equal));
+        let rows = rows.into_iter().take(5).map(|row| {
             let name = names
                 .iter()
                 .find_map(|n| row[*n].as_str())
                 .filter(|n| !n.is_empty());
-            let value = row["visitors"]
-                .as_f64()
-                .or(row["pageviews"].as_f64())
-                .unwrap_or_default();
-            json!({ "name": name.unwrap_or("(none)"), "value": value })
+            json!({ "name": name.unwrap_or("(none)"), "value": value(row).unwrap_or_default() })
         });
         Some(json!({ "title": format!("{title}, by visitors"), "rows": rows.collect::<Vec<_>>() }))
     };

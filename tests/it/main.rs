@@ -5,5 +5,6 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod api;
 mod run;
 mod workspace;
