@@ -105,6 +105,21 @@ impl Client {
         }
     }
 
+    /// The same connections with another key, and so with a rate budget of its own.
+    #[must_use]
+    pub fn with_key(&self, key: Secret) -> Self {
+        let options = ClientOptions {
+            key: Some(key),
+            ..ClientOptions::clone(&self.options)
+        };
+        let limiter = Limiter::new(options.requests_per_minute, options.max_in_flight);
+        Self {
+            options: Arc::new(options),
+            limiter: Arc::new(limiter),
+            ..self.clone()
+        }
+    }
+
     /// What it has sent.
     pub fn counts(&self) -> Counts {
         Counts {

@@ -63,6 +63,15 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// A page of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Page {
+    /// Keys of a job file: docs/jobs.md.
+    Jobs,
+    /// The table of docs/settings.md.
+    Settings,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -102,6 +111,12 @@ pub(super) enum Command {
     },
     /// Render a job's reports to files without sending them
     Preview(PlanArgs),
+    /// The JSON Schema of a job file
+    Schema {
+        /// Print a page of the reference instead, as Markdown
+        #[arg(long, value_name = "PAGE")]
+        markdown: Option<Page>,
+    },
     /// Write a starter project
     Init {
         /// The folder; made where it is missing

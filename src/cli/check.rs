@@ -3,47 +3,81 @@
 use serde_json::json;
 
 use super::{CliError, args::Global, exit::Exit, print, session::project};
-use crate::report::Template;
+use crate::{
+    config::{Problem, Problems, Project},
+    domain::job::{Job, ReportSpec},
+    report::Template,
+};
 
 pub(super) fn check(jobs: &[String], global: &Global) -> Result<Exit, CliError> {
-    let project = match project(global, jobs, &[]) {
-        Ok(project) => project,
-        Err(CliError::Problems(problems)) if global.json => {
-            print::json(&json!({ "problems": problems.to_json() }));
-            return Ok(Exit::WrongInput);
+    let (names, warnings, problems) = match project(global, jobs, &[]) {
+        Ok(project) => {
+            let names: Vec<String> = project.jobs.iter().map(|j| j.name.clone()).collect();
+            let problems = Problems::of(template_problems(&project));
+            (names, project.warnings, problems)
         }
+        Err(CliError::Problems(problems)) => (Vec::new(), Vec::new(), Some(problems)),
         Err(error) => return Err(error),
     };
-    let mut wrong = Vec::new();
-    for job in &project.jobs {
-        for report in &job.reports {
-            match Template::load(&project.root.join("templates"), &report.template) {
-                Ok(template) => wrong.extend(
-                    template
-                        .needs()
-                        .queries
-                        .keys()
-                        .filter(|need| !job.queries.iter().any(|q| q.name == **need))
-                        .map(|need| format!("{}: report `{}` needs a query named `{need}`: add it under `queries`", job.file.display(), report.name)),
-                ),
-                Err(error) => wrong.push(format!("{}: {error}", job.file.display())),
+    if global.json {
+        let none = json!([]);
+        print::json(&json!({
+            "problems": problems.as_ref().map_or(none, Problems::to_json),
+            "warnings": warnings.iter().map(Problem::to_json).collect::<Vec<_>>(),
+            "jobs": names,
+        }));
+        let done = problems.map_or(Exit::Done, |_| Exit::WrongInput);
+        return Ok(done);
+    }
+    for warning in &warnings {
+        print::note(format!("warning: {warning}"));
+    }
+    if let Some(problems) = problems {
+        return Err(CliError::Problems(problems));
+    }
+    let plural = if names.len() == 1 {
+        "job is"
+    } else {
+        "jobs are"
+    };
+    print::line(format!(
+        "{} {plural} fine: {}",
+        names.len(),
+        names.join(", ")
+    ));
+    Ok(Exit::Done)
+}
+
+/// Templates that are missing or broken, and queries that they need and the job lacks.
+fn template_problems(project: &Project) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (job, source) in project.jobs.iter().zip(&project.sources) {
+        for (place, report) in job.reports.iter().enumerate() {
+            let pointer = format!("/reports/{place}/template");
+            for (message, hint) in wrong_with(project, job, report) {
+                problems.push(source.problem_at(&pointer, message, hint));
             }
         }
     }
-    if !wrong.is_empty() {
-        return Err(CliError::Argument(wrong.join("\n")));
-    }
-    if global.json {
-        print::json(
-            &json!({ "problems": [], "jobs": project.jobs.iter().map(|j| &j.name).collect::<Vec<_>>() }),
-        );
-    } else {
-        let names: Vec<&str> = project.jobs.iter().map(|j| j.name.as_str()).collect();
-        print::line(format!(
-            "{} jobs are fine: {}",
-            names.len(),
-            names.join(", ")
-        ));
-    }
-    Ok(Exit::Done)
+    problems
+}
+
+fn wrong_with(project: &Project, job: &Job, report: &ReportSpec) -> Vec<(String, Option<String>)> {
+    let template = match Template::load(&project.root.join("templates"), &report.template) {
+        Ok(template) => template,
+        Err(error) => return vec![(print::chain(&error), None)],
+    };
+    let lacking = |need: &&String| !job.queries.iter().any(|q| q.name == **need);
+    let needs = template.needs().queries.keys().filter(lacking);
+    needs
+        .map(|need| {
+            (
+                format!(
+                    "the template `{}` needs a query named `{need}`",
+                    report.template
+                ),
+                Some(format!("add `{need}` to `queries`")),
+            )
+        })
+        .collect()
 }

@@ -27,7 +27,7 @@ pub(super) async fn plan(
     let mut documents = Vec::new();
     for job in &project.jobs {
         let tick = resolve_at(args.at, job, clock.now()).map_err(CliError::Argument)?;
-        let plan = session.engine.plan(job, tick).await?;
+        let plan = session.engine.for_job(job).plan(job, tick).await?;
         if global.json {
             documents.push(document(job, &plan, rate));
         } else {

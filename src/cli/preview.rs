@@ -31,7 +31,7 @@ pub(super) async fn preview(
             )));
         }
         let tick = resolve_at(args.at, job, clock.now()).map_err(CliError::Argument)?;
-        for page in session.engine.preview(job, tick).await? {
+        for page in session.engine.for_job(job).preview(job, tick).await? {
             let stem = format!("{}-{}-{}", job.name, page.report, page.website_id);
             for (extension, text) in [("html", &page.rendered.html), ("txt", &page.rendered.text)] {
                 let file = folder.join(format!("{stem}.{extension}"));

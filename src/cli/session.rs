@@ -78,14 +78,17 @@ impl Session {
             let url = sandbox.url().parse().map_err(|e: url::ParseError| {
                 CliError::machine("the sandbox's address")(e.into())
             })?;
-            (url, Secret::new(sandbox.key()), "sandbox".to_owned())
+            (url, Some(Secret::new(sandbox.key())), "sandbox".to_owned())
         } else {
-            let key = settings.api_key.clone().ok_or(EngineError::NoKey)?;
-            (settings.api_url.clone(), key, settings.api_url.to_string())
+            if settings.api_key.is_none() && project.jobs.iter().any(|job| job.api_key.is_none()) {
+                return Err(EngineError::NoKey.into());
+            }
+            let source = settings.api_url.to_string();
+            (settings.api_url.clone(), settings.api_key.clone(), source)
         };
         let options = ClientOptions {
             url,
-            key: Some(key),
+            key,
             bearer: settings.api_auth == Auth::Bearer,
             requests_per_minute: settings.requests_per_minute,
             max_in_flight: settings.max_in_flight,

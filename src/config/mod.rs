@@ -1,24 +1,36 @@
-//! Settings and job files: YAML in, validated values out, problems with file and line.
+//! Settings and job files: YAML in, validated values out, every problem with file and line.
 
+mod check;
 mod environment;
+mod finding;
 mod interpolate;
 mod job_file;
+mod job_keys;
 mod problem;
+mod reference;
 mod settings;
+mod settings_keys;
+mod source;
+mod spans;
+mod together;
+mod walk;
 
 pub use environment::Environment;
+pub use job_file::{JobSource, job_schema};
 pub use problem::{Problem, Problems};
+pub use reference::{job_reference, settings_reference};
 pub use settings::{Auth, MailUrl, Settings};
 
 use std::path::{Path, PathBuf};
 
-use serde_yaml::Value;
+use serde_json::Value;
 
 use crate::domain::job::Job;
-use problem::nearest;
+use check::nearest;
+use job_file::Surroundings;
 
 /// A project's settings and jobs.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Project {
     /// The project's folder, absolute.
     pub root: PathBuf,
@@ -26,6 +38,10 @@ pub struct Project {
     pub settings: Settings,
     /// Its jobs, by name.
     pub jobs: Vec<Job>,
+    /// Where the keys of each job stand, in the order of `jobs`.
+    pub sources: Vec<JobSource>,
+    /// What only a server knows, or what looks like a slip.
+    pub warnings: Vec<Problem>,
 }
 
 /// What the command line says about the project.
@@ -46,58 +62,93 @@ pub struct Options {
 pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project, Problems> {
     let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     let mut problems = Vec::new();
-    let file = settings::read(&root, env, &mut problems);
+    let schema = job_schema();
+    let (source, settings) = settings::read(&root, env, options.sandbox, &schema, &mut problems);
+    let around = Surroundings {
+        root: &root,
+        env,
+        settings: &source,
+        sandbox: options.sandbox,
+        set: &options.set,
+    };
     let mut jobs = Vec::new();
+    let mut sources = Vec::new();
+    let mut warnings = Vec::new();
     let paths = job_paths(&root, &mut problems);
+    let names: Vec<&str> = paths.iter().map(|p| stem(p)).collect();
     for path in &paths {
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if !options.only.is_empty() && !options.only.contains(&name) {
+        if !options.only.is_empty() && !options.only.iter().any(|name| name == stem(path)) {
             continue;
         }
-        match job_file::read(path, &name, &root, env, &file.defaults, &options.set) {
-            Ok(job) => jobs.push(job),
-            Err(problem) => problems.push(problem),
+        let read = job_file::read(path, &schema, &around);
+        problems.extend(read.problems);
+        warnings.extend(read.warnings);
+        if let Some(job) = read.job {
+            jobs.push(job);
+            sources.push(read.source);
         }
     }
-    let names: Vec<String> = paths
-        .iter()
-        .filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned()))
-        .collect();
-    for wanted in options.only.iter().filter(|wanted| !names.contains(wanted)) {
-        problems.push(Problem {
-            file: root.join("jobs"),
-            line: 0,
-            column: 0,
-            message: format!("there is no job `{wanted}`"),
-            hint: nearest(wanted, names.iter().map(String::as_str)),
-        });
+    for wanted in options.only.iter().filter(|w| !names.contains(&w.as_str())) {
+        let hint = match nearest(wanted, names.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("there are {}", names.join(", ")),
+        };
+        let message = format!("there is no job `{wanted}`");
+        problems.push(Problem::of_file(root.join("jobs"), message, Some(hint)));
     }
-    let settings = settings::resolve(&root, file, env, options.sandbox, &mut problems);
-    match settings {
-        Some(settings) if problems.is_empty() => Ok(Project {
+    check_jobs(&jobs, &sources, &mut problems);
+    match (settings, Problems::of(problems)) {
+        (Some(settings), None) => Ok(Project {
             root,
             settings,
             jobs,
+            sources,
+            warnings,
         }),
-        _ => Err(Problems(problems)),
+        (_, Some(problems)) => Err(problems),
+        (None, None) => unreachable!("settings are missing only where there are problems"),
     }
+}
+
+/// Two jobs must not write the same files.
+fn check_jobs(jobs: &[Job], sources: &[JobSource], problems: &mut Vec<Problem>) {
+    for (at, (job, source)) in jobs.iter().zip(sources).enumerate() {
+        for other in &jobs[..at] {
+            for (place, export) in job.exports.iter().enumerate() {
+                let names_itself = export.path.contains("job");
+                for before in other.exports.iter().filter(|_| !names_itself) {
+                    if let Some(query) = together::same_file(export, before) {
+                        problems.push(source.problem_at(
+                            &format!("/exports/{place}/to"),
+                            format!(
+                                "the job `{}` would write the same files of `{query}`",
+                                other.name
+                            ),
+                            Some("give one of them another `to` or `path`".to_owned()),
+                        ));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn stem(path: &Path) -> &str {
+    path.file_stem()
+        .and_then(|s| s.to_str())
+        .unwrap_or_default()
 }
 
 /// The job files of the project, by name.
 fn job_paths(root: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let folder = root.join("jobs");
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        problems.push(Problem {
-            file: folder,
-            line: 0,
-            column: 0,
-            message: "there is no folder `jobs` here".to_owned(),
-            hint: Some("start in the project's folder, name it with --project, or write one with `databuddy-jobs init`".to_owned()),
-        });
+        let hint = "start in the project's folder, name it with --project, or write one with `databuddy-jobs init`";
+        problems.push(Problem::of_file(
+            folder,
+            "there is no such folder",
+            Some(hint.to_owned()),
+        ));
         return Vec::new();
     };
     let mut paths: Vec<PathBuf> = entries
@@ -105,12 +156,20 @@ fn job_paths(root: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
         .collect();
     paths.sort();
+    for pair in paths
+        .windows(2)
+        .filter(|pair| stem(&pair[0]) == stem(&pair[1]))
+    {
+        let message = format!("two files define the job `{}`", stem(&pair[1]));
+        let hint = "remove one of the two".to_owned();
+        problems.push(Problem::of_file(&pair[1], message, Some(hint)));
+    }
     paths
 }
 
 /// Puts the keys of `under` that `over` lacks into it, mapping by mapping.
 fn merge(over: &mut Value, under: &Value) {
-    if let (Value::Mapping(over), Value::Mapping(under)) = (over, under) {
+    if let (Value::Object(over), Value::Object(under)) = (over, under) {
         for (key, value) in under {
             match over.get_mut(key) {
                 Some(own) => merge(own, value),

@@ -11,8 +11,12 @@ pub struct Problem {
     pub file: PathBuf,
     /// From 1; 0 where it concerns the whole file.
     pub line: usize,
-    /// From 1; 0 where it concerns the whole file.
+    /// From 1, in characters; 0 where it concerns the whole file.
     pub column: usize,
+    /// How many characters are meant, at least 1.
+    pub length: usize,
+    /// The line itself, secrets as `***`; `None` where it concerns the whole file.
+    pub excerpt: Option<String>,
     /// What is wrong.
     pub message: String,
     /// What to do.
@@ -23,7 +27,44 @@ pub struct Problem {
 #[derive(Debug)]
 pub struct Problems(pub(super) Vec<Problem>);
 
+/// The longest excerpt, in characters.
+const MAX_EXCERPT: usize = 160;
+
+impl Problem {
+    /// A problem of a whole file or folder.
+    pub fn of_file(
+        file: impl Into<PathBuf>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Self {
+        Self {
+            file: file.into(),
+            line: 0,
+            column: 0,
+            length: 1,
+            excerpt: None,
+            message: message.into(),
+            hint,
+        }
+    }
+
+    /// For machines: `{file, line, column, message, hint, excerpt}`.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "file": self.file, "line": self.line, "column": self.column,
+            "message": self.message, "hint": self.hint, "excerpt": self.excerpt,
+        })
+    }
+}
+
 impl Problems {
+    /// Problems in the order of files and lines, each once; `None` where there are none.
+    pub fn of(mut problems: Vec<Problem>) -> Option<Self> {
+        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        problems.dedup();
+        (!problems.is_empty()).then_some(Self(problems))
+    }
+
     /// Each problem.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
@@ -31,11 +72,10 @@ impl Problems {
 
     /// For machines.
     pub fn to_json(&self) -> Value {
-        let one = |p: &Problem| json!({ "file": p.file, "line": p.line, "column": p.column, "message": p.message, "hint": p.hint });
-        self.0.iter().map(one).collect()
+        self.0.iter().map(Problem::to_json).collect()
     }
 
-    /// For people: place, the line itself, the hint, and how many there are.
+    /// For people: each with its place, the line itself and the hint, then how many there are.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for problem in &self.0 {
@@ -54,12 +94,17 @@ impl fmt::Display for Problem {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
         write!(f, ": {}", self.message)?;
-        let text = std::fs::read_to_string(&self.file).unwrap_or_default();
-        if let Some(line) = self.line.checked_sub(1).and_then(|n| text.lines().nth(n)) {
-            write!(f, "\n    | {line}")?;
+        if let Some(excerpt) = &self.excerpt {
+            let shown: String = excerpt.chars().take(MAX_EXCERPT).collect();
+            write!(f, "\n{:>5} | {shown}", self.line)?;
+            let indent = self.column.saturating_sub(1);
+            if indent < MAX_EXCERPT {
+                let marks = "^".repeat(self.length.min(MAX_EXCERPT - indent));
+                write!(f, "\n      | {}{marks}", " ".repeat(indent))?;
+            }
         }
         match &self.hint {
-            Some(hint) => write!(f, "\n    hint: {hint}"),
+            Some(hint) => write!(f, "\n      = hint: {hint}"),
             None => Ok(()),
         }
     }
@@ -72,12 +117,3 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-/// "did you mean …" for the likest of `words`, or `None`.
-pub(super) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
-    words
-        .map(|w| (strsim::jaro_winkler(w, word), w))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, w)| format!("did you mean `{w}`?"))
-}

@@ -2,11 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_yaml::Value;
+use schemars::SchemaGenerator;
+use serde_json::Value;
 use url::Url;
 
-use super::{Environment, Problem, interpolate::interpolate};
+use super::{
+    Environment, Problem, check,
+    finding::Finding,
+    interpolate::{interpolate, redact},
+    job_file::{NOT_BUILT_YET as JOB_KEYS_NOT_BUILT_YET, pointer_of},
+    settings_keys::{AuthName, DaysName, SettingsKeys},
+    source::Source,
+    walk::walk,
+};
 use crate::{domain::window::ServerDays, secret::Secret};
 
 /// The settings of a project.
@@ -35,14 +43,12 @@ pub struct Settings {
 }
 
 /// How the key is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Auth {
     /// As `x-api-key`.
     #[default]
-    #[serde(rename = "x-api-key")]
     ApiKey,
     /// As `Authorization: Bearer`.
-    #[serde(rename = "bearer")]
     Bearer,
 }
 
@@ -55,157 +61,156 @@ pub enum MailUrl {
     Smtp(Secret),
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct File {
-    api: Api,
-    store: StoreKeys,
-    mail: Mail,
-    pub(super) defaults: Value,
+/// Keys of the contract that a later version builds.
+const NOT_BUILT_YET: [&str; 4] = ["basket_url", "custom_requests_per_minute", "stores", "web"];
+
+/// The JSON Schema of the settings, without that of `defaults`.
+pub(super) fn schema() -> Value {
+    SchemaGenerator::default()
+        .into_root_schema_for::<SettingsKeys>()
+        .to_value()
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Api {
-    url: Option<String>,
-    key: Option<String>,
-    auth: Auth,
-    days: Days,
-    requests_per_minute: Option<u32>,
-    max_in_flight: Option<u32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Days {
-    #[default]
-    Utc,
-    Local,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct StoreKeys {
-    url: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Mail {
-    url: Option<String>,
-    from: Option<String>,
-    unsubscribe: Option<String>,
-}
-
-/// Reads the file, where there is one.
-pub(super) fn read(root: &Path, env: &Environment, problems: &mut Vec<Problem>) -> File {
+/// Reads the settings, where there are any. The source carries the `defaults` of jobs.
+pub(super) fn read(
+    root: &Path,
+    env: &Environment,
+    sandbox: bool,
+    job_schema: &Value,
+    problems: &mut Vec<Problem>,
+) -> (Source, Option<Settings>) {
     let path = root.join("databuddy-jobs.yaml");
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        return File::default();
+    let (source, mut findings) = if path.exists() {
+        Source::read(path)
+    } else {
+        (Source::empty(path), Vec::new())
     };
-    let at = |location: Option<serde_yaml::Location>, message: String| Problem {
-        file: path.clone(),
-        line: location.as_ref().map_or(0, serde_yaml::Location::line),
-        column: location.as_ref().map_or(0, serde_yaml::Location::column),
-        message,
-        hint: None,
-    };
-    // Typed first, from the text: its errors know their line
-    let typed: Result<Option<File>, _> = serde_yaml::from_str(&text);
-    let value: Result<Value, _> = serde_yaml::from_str(&text);
-    let (Ok(_), Ok(mut value)) = (&typed, value) else {
-        if let Err(error) = typed {
-            problems.push(at(error.location(), error.to_string()));
+    let mut value = source.value.clone();
+    let mut hidden = Vec::new();
+    if let Value::Object(map) = &mut value {
+        // They are read again with each job, which may have what they lack
+        if let Some(defaults) = map.get("defaults") {
+            let wrong = walk(job_schema, defaults, &JOB_KEYS_NOT_BUILT_YET);
+            findings.extend(wrong.into_iter().filter_map(|f| of_defaults(f, defaults)));
         }
-        return File::default();
+        map.shift_remove("defaults");
+        // The sandbox has a key of its own: nobody needs one to try it
+        if sandbox && let Some(Value::Object(api)) = map.get_mut("api") {
+            api.shift_remove("key");
+        }
+        let interpolated = interpolate(&mut value, env, root);
+        hidden = interpolated.hidden;
+        findings.extend(interpolated.findings);
+    }
+    let missing_file = value.is_null();
+    if !missing_file {
+        findings.extend(walk(&schema(), &value, &NOT_BUILT_YET));
+    }
+    let keys = if missing_file || !findings.is_empty() {
+        Some(SettingsKeys::default())
+    } else {
+        serde_path_to_error::deserialize(value)
+            .map_err(|error| {
+                let pointer = pointer_of(error.path());
+                findings.push(Finding::value(&pointer, error.inner().to_string(), None));
+            })
+            .ok()
     };
-    // `defaults` are interpolated in the jobs that take them
-    let defaults = value.get("defaults").cloned().unwrap_or_default();
-    if let Err(message) = interpolate(&mut value, env, root) {
-        problems.push(at(None, message));
-    }
-    let file: Option<File> = serde_yaml::from_value(value).unwrap_or_default();
-    File {
-        defaults,
-        ..file.unwrap_or_default()
-    }
+    problems.extend(findings.into_iter().map(|finding| {
+        let place = source.place(&finding, false).unwrap_or(0..0);
+        let finding = Finding {
+            message: redact(&finding.message, &hidden),
+            hint: finding.hint.as_ref().map(|hint| redact(hint, &hidden)),
+            ..finding
+        };
+        source.problem(&finding, place)
+    }));
+    let settings = keys.and_then(|keys| resolve(root, keys, env, sandbox, problems));
+    (source, settings)
+}
+
+/// A finding of `defaults`, which may lack keys and whose values may still be interpolated.
+fn of_defaults(finding: Finding, defaults: &Value) -> Option<Finding> {
+    let value = defaults.pointer(&finding.pointer);
+    let is_open = value
+        .and_then(Value::as_str)
+        .is_some_and(|text| text.contains("${"));
+    (!finding.is_missing_key && !is_open).then(|| Finding {
+        pointer: format!("/defaults{}", finding.pointer),
+        ..finding
+    })
 }
 
 /// Puts environment, file and defaults together.
-pub(super) fn resolve(
+fn resolve(
     root: &Path,
-    file: File,
+    keys: SettingsKeys,
     env: &Environment,
     sandbox: bool,
     problems: &mut Vec<Problem>,
 ) -> Option<Settings> {
-    let mut wrong = |message: String| {
-        let file = root.join("databuddy-jobs.yaml");
-        problems.push(Problem {
-            file,
-            line: 0,
-            column: 0,
-            message,
-            hint: None,
-        });
+    let mut pick = |name: &str, format: &str, own: Option<String>| {
+        let Some(value) = env.get(name) else {
+            return own;
+        };
+        if let Err(bad) = check::format(format, value) {
+            // Addresses may carry passwords: the value is not repeated
+            let message = bad.message.replace(value, "***");
+            problems.push(Problem::of_file(format!("${name}"), message, bad.hint));
+        }
+        Some(value.to_owned())
     };
-    let pick = |name: &str, own: Option<String>| {
-        env.get(name)
-            .map(str::to_owned)
-            .or(own)
-            .filter(|v| !v.is_empty())
-    };
-    let url = pick("DATABUDDY_API_URL", file.api.url)
+    let url = pick("DATABUDDY_API_URL", "http-url", keys.api.url.map(|u| u.0))
         .unwrap_or_else(|| "https://api.databuddy.cc".to_owned());
-    let api_url = Url::parse(&url)
-        .map_err(|e| wrong(format!("`api.url`: `{url}` is no address: {e}")))
-        .ok();
+    let store = pick(
+        "DATABUDDY_JOBS_STORE",
+        "store-url",
+        keys.store.url.map(|u| u.0),
+    )
+    .filter(|_| !sandbox)
+    .and_then(|url| url.strip_prefix("sqlite://").map(|path| root.join(path)));
     let state = if sandbox {
         ".databuddy-jobs/sandbox/state.db"
     } else {
         ".databuddy-jobs/state.db"
     };
-    let store = match pick("DATABUDDY_JOBS_STORE", file.store.url).filter(|_| !sandbox) {
-        None => root.join(state),
-        Some(url) => {
-            if let Some(path) = url.strip_prefix("sqlite://") {
-                root.join(path)
-            } else {
-                wrong("`store.url`: only sqlite:// is built yet".to_owned());
-                root.join(state)
-            }
-        }
-    };
-    let mail = pick("DATABUDDY_JOBS_MAIL_URL", file.mail.url);
+    let mail = pick(
+        "DATABUDDY_JOBS_MAIL_URL",
+        "mail-url",
+        keys.mail.url.map(|u| u.0),
+    );
     let mail_url = match mail {
-        None if sandbox => Some(MailUrl::Dir(root.join("out/mail"))),
-        None => None,
-        Some(url) => match url.strip_prefix("dir:") {
-            Some(path) => Some(MailUrl::Dir(root.join(path))),
-            None if url.starts_with("smtp://") || url.starts_with("smtps://") => {
-                Some(MailUrl::Smtp(Secret::new(url)))
-            }
-            None => {
-                wrong("`mail.url` must start with smtp://, smtps:// or dir:".to_owned());
-                None
-            }
-        },
+        None => sandbox.then(|| MailUrl::Dir(root.join("out/mail"))),
+        Some(url) => Some(match url.strip_prefix("dir:") {
+            Some(path) => MailUrl::Dir(root.join(path)),
+            None => MailUrl::Smtp(Secret::new(url)),
+        }),
     };
-    let from = pick("DATABUDDY_JOBS_MAIL_FROM", file.mail.from);
+    let from = pick(
+        "DATABUDDY_JOBS_MAIL_FROM",
+        "mail-address",
+        keys.mail.from.map(|a| a.0),
+    )
+    .or_else(|| sandbox.then(|| "Databuddy sandbox <reports@sandbox.example>".to_owned()));
+    let api_key = pick("DATABUDDY_API_KEY", "", keys.api.key)
+        .filter(|key| !key.is_empty())
+        .map(Secret::new);
     Some(Settings {
-        api_url: api_url?,
-        api_key: pick("DATABUDDY_API_KEY", file.api.key).map(Secret::new),
-        api_auth: file.api.auth,
-        api_days: match file.api.days {
-            Days::Utc => ServerDays::Utc,
-            Days::Local => ServerDays::Local,
+        api_url: Url::parse(&url).ok()?,
+        api_key,
+        api_auth: match keys.api.auth {
+            Some(AuthName::Bearer) => Auth::Bearer,
+            Some(AuthName::ApiKey) | None => Auth::ApiKey,
         },
-        requests_per_minute: file.api.requests_per_minute.unwrap_or(120).max(1),
-        max_in_flight: file.api.max_in_flight.unwrap_or(8).max(1),
-        store,
+        api_days: match keys.api.days {
+            Some(DaysName::Local) => ServerDays::Local,
+            Some(DaysName::Utc) | None => ServerDays::Utc,
+        },
+        requests_per_minute: keys.api.requests_per_minute.unwrap_or(120),
+        max_in_flight: keys.api.max_in_flight.unwrap_or(8),
+        store: store.unwrap_or_else(|| root.join(state)),
         mail_url,
-        mail_from: from
-            .or_else(|| sandbox.then(|| "Databuddy sandbox <reports@sandbox.example>".to_owned())),
-        mail_unsubscribe: pick("", file.mail.unsubscribe),
+        mail_from: from,
+        mail_unsubscribe: keys.mail.unsubscribe.map(|m| m.0),
     })
 }

@@ -21,25 +21,239 @@ fn load_with(files: &[(&str, &str)], env: &[(&str, &str)]) -> Result<Project, Pr
     )
 }
 
+/// The problems of one job file, as (line, column, message and hint).
+fn problems_of(text: &str) -> Vec<(usize, usize, String)> {
+    let problems = load_with(&[("jobs/a.yaml", text)], &[]).unwrap_err();
+    let one = |p: &Problem| {
+        let hint = p.hint.clone().unwrap_or_default();
+        (p.line, p.column, format!("{} | {hint}", p.message))
+    };
+    problems.iter().map(one).collect()
+}
+
+const FINE: &str = "preset: yesterday\nqueries: [summary]\n";
+
+#[test]
+fn a_file_with_ten_mistakes_reports_ten_problems_in_one_pass() {
+    let text = "\
+descripton: Nightly
+schedule:
+  cron: '0 25 * * *'
+  timezone: Europe/Berln
+websites: 7
+preset: yesterdy
+lookback: 3
+queries:
+  - pages
+  - name: blog
+    parameter: pages
+    filters: [{ field: pth, op: startswith, value: /blog }]
+    limit: 0
+exports:
+  - format: parquett
+    to: s3://bucket/x
+    queries: [page]
+timeout: soon
+";
+    let found = problems_of(text);
+    let expected = [
+        (1, 1, "unknown key `descripton`", "`description`"),
+        (3, 12, "`25` is no hour", "day-of-week"),
+        (4, 13, "unknown time zone `Europe/Berln`", "`Europe/Berlin`"),
+        (5, 11, "`websites` must be `all` or a list or a mapping", ""),
+        (6, 9, "unknown preset `yesterdy`", "`yesterday`"),
+        (7, 1, "`lookback` is not built yet", "remove it"),
+        (12, 33, "`op` cannot be `startswith`", "`starts_with`"),
+        (13, 12, "`limit` must lie between 1", ""),
+        (15, 13, "`format` cannot be `parquett`", "`parquet`"),
+        (16, 9, "not built yet", "write a directory"),
+        (18, 10, "`soon` is no duration", "30s"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for ((line, column, message, hint), (at, place, text)) in expected.iter().zip(&found) {
+        assert_eq!((line, column), (at, place), "{text}");
+        assert!(text.contains(message) && text.contains(hint), "{text}");
+    }
+}
+
+#[test]
+fn keys_that_are_right_alone_and_wrong_together_are_found_in_one_pass() {
+    let text = "\
+preset: yesterday
+window: { start: 2026-02-01, end: 2026-01-01 }
+queries:
+  - { name: blog, parameter: pages, filters: [{ field: browser, op: in, value: Chrome }] }
+  - { name: blog, parameter: top_pages, columns: { pageview: int64 } }
+exports:
+  - { format: csv, to: out, path: '{{ query }}/x', queries: [blgo] }
+  - { format: csv, to: ./out, path: '{{query}}/{{ date }}' }
+  - { format: csv, to: out, path: '{{ query }}/{{ date }}', compression: zstd }
+reports:
+  - { template: weekly, to: [ann@example.org, Ann <ANN@example.org>] }
+  - { template: weekly, to: [bob@example.org] }
+";
+    let found = problems_of(text);
+    let expected = [
+        (2, "exclude each other"),
+        (4, "`browser` is no filter field"),
+        (4, "`in` takes a list"),
+        (5, "two queries are called `blog`"),
+        (5, "no column `pageview` | did you mean `pageviews`"),
+        (7, "lacks {{ date }}"),
+        (7, "no query `blgo` | did you mean `blog`"),
+        (9, "both write the files of `blog`"),
+        (9, "`compression` of csv"),
+        (11, "named twice"),
+        (12, "two reports are called `weekly`"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for ((line, part), (at, _, text)) in expected.iter().zip(&found) {
+        assert_eq!(line, at, "{text}");
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+}
+
+#[test]
+fn what_yaml_itself_gets_wrong_is_found_with_its_place() {
+    for (text, line, part) in [
+        (
+            "preset: yesterday\npreset: today\nqueries: [summary]\n",
+            2,
+            "`preset` is set twice",
+        ),
+        ("preset: [yesterday\nqueries: [summary]\n", 2, "no YAML"),
+        (
+            "preset: yesterday\nqueries: [summary]\n---\npreset: today\n",
+            3,
+            "second document",
+        ),
+        (
+            "base: &b { x: 1 }\n<<: *b\npreset: yesterday\nqueries: [summary]\n",
+            2,
+            "merge keys",
+        ),
+        ("- preset\n", 1, "`the file` must be a mapping"),
+        ("", 0, "lacks `queries`"),
+        (
+            "preset: yesterday\n",
+            1,
+            "lacks `queries` | add `queries: [summary, pages]`",
+        ),
+        ("queries: [summary]\n", 1, "lacks `preset` or `window`"),
+        (
+            "preset: yesterday\nqueries: [summary]\nretry: { attempts: '3' }\n",
+            3,
+            "remove the quotes",
+        ),
+        (
+            "preset: yesterday\nqueries: [summary]\nenabled: yes\n",
+            3,
+            "`enabled` must be true or false",
+        ),
+        ("preset: yesterday\nqueries: []\n", 2, "is empty"),
+    ] {
+        let found = problems_of(text);
+        let hit = found.iter().find(|(_, _, message)| {
+            message
+                .replace("the file must", "`the file` must")
+                .contains(part)
+        });
+        let hit = hit.unwrap_or_else(|| panic!("{part} is missing in: {found:#?}"));
+        assert_eq!(hit.0, line, "{found:#?}");
+    }
+    let deep = format!("queries: {}{}", "[".repeat(100), "]".repeat(100));
+    assert!(
+        problems_of(&deep)[0].2.contains("levels"),
+        "nesting is limited"
+    );
+}
+
+#[test]
+fn a_file_with_a_byte_order_mark_is_read() {
+    let text = format!("\u{feff}{FINE}");
+    assert_eq!(
+        load_with(&[("jobs/a.yaml", &text)], &[])
+            .unwrap()
+            .jobs
+            .len(),
+        1
+    );
+}
+
 #[test]
 fn defaults_and_environment_reach_the_job_and_secrets_do_not_print() {
     let files = [
         (
             "databuddy-jobs.yaml",
-            "api: { key: '${KEY}' }\ndefaults: { schedule: { timezone: Europe/Berlin } }",
+            "api: { key: '${KEY}' }\ndefaults: { schedule: { timezone: Europe/Berlin }, retry: { attempts: 7 } }",
         ),
         (
             "jobs/a.yaml",
-            "schedule: { cron: '0 2 * * *' }\npreset: yesterday\nqueries: [summary]",
+            "schedule: { cron: '0 2 * * *' }\npreset: yesterday\nqueries: [summary]\napi: { key: '${OWN}' }",
+        ),
+        ("jobs/b.yaml", FINE),
+    ];
+    let env = [("KEY", "dbdy_secret"), ("OWN", "dbdy_own")];
+    let project = load_with(&files, &env).unwrap();
+    let (a, b) = (&project.jobs[0], &project.jobs[1]);
+    assert_eq!(a.timezone, chrono_tz::Tz::Europe__Berlin);
+    assert_eq!(a.retry.attempts, 7);
+    assert_eq!(a.api_key.as_ref().unwrap().expose(), "dbdy_own");
+    // A job without a schedule gets none from the defaults, but their zone
+    assert!(b.schedule.is_none());
+    assert_eq!(b.timezone, chrono_tz::Tz::Europe__Berlin);
+    let printed = format!("{:?}{:?}", project.settings, project.jobs);
+    assert!(!printed.contains("dbdy_"), "{printed}");
+}
+
+#[test]
+fn problems_never_show_a_secret() {
+    let files = [
+        (
+            "databuddy-jobs.yaml",
+            "api: { key: dbdy_literal, auth: cookie }\nmail: { url: 'smtp://u:geheim@h', from: 'no address' }\n",
+        ),
+        ("jobs/a.yaml", "preset: '${PRESET}'\nqueries: [summary]\n"),
+    ];
+    let text = load_with(&files, &[("PRESET", "dbdy_from_env")])
+        .unwrap_err()
+        .to_string();
+    for secret in ["dbdy_", "geheim"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    assert!(
+        text.contains("`auth` cannot be `cookie`") && text.contains("unknown preset `***`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn positions_survive_defaults_and_the_command_line() {
+    let files = [
+        (
+            "databuddy-jobs.yaml",
+            "defaults:\n  retry: { attempts: 3 }\n  timeout: later\n",
+        ),
+        (
+            "jobs/a.yaml",
+            "preset: yesterday\nqueries: [summary]\nenabled: 1\n",
         ),
     ];
-    let project = load_with(&files, &[("KEY", "dbdy_secret")]).unwrap();
-    assert_eq!(project.jobs[0].timezone, chrono_tz::Tz::Europe__Berlin);
-    assert_eq!(
-        project.settings.api_key.as_ref().unwrap().expose(),
-        "dbdy_secret"
-    );
-    assert!(!format!("{project:?}").contains("dbdy_secret"));
+    let folder = project(&files);
+    let options = Options {
+        set: vec![("retry.backoff".to_owned(), "never".to_owned())],
+        ..Options::default()
+    };
+    let problems = load(folder.path(), &Environment::from_pairs([]), &options).unwrap_err();
+    let text = problems.to_string();
+    assert_eq!(problems.iter().count(), 3, "{text}");
+    for part in [
+        "--set retry.backoff=never: `never` is no duration",
+        "databuddy-jobs.yaml:3:12: `later` is no duration",
+        "a.yaml:3:10: `enabled` must be true or false",
+    ] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
 }
 
 #[test]
@@ -54,46 +268,11 @@ fn a_value_cannot_change_the_structure() {
 }
 
 #[test]
-fn each_broken_file_is_reported_with_its_line() {
-    let files = [
-        ("jobs/a.yaml", "preset: yesterday\nqueris: [summary]\n"),
-        ("jobs/b.yaml", "preset: last_7_days\nqueries: [summary]\n"),
-        (
-            "jobs/c.yaml",
-            "preset: yesterday\nlookback: 3\nqueries: [summary]\n",
-        ),
-    ];
-    let problems = load_with(&files, &[]).unwrap_err();
-    let lines: Vec<usize> = problems.iter().map(|p| p.line).collect();
-    assert_eq!(lines, [2, 1, 2], "{problems}");
-    let text = problems.to_string();
-    for part in [
-        "did you mean `queries`",
-        "did you mean `last_7_full_days`",
-        "`lookback` is not built yet",
-        "3 problems",
-    ] {
-        assert!(text.contains(part), "{part} is missing in: {text}");
-    }
-}
-
-#[test]
-fn a_missing_variable_an_unknown_job_and_a_wrong_address_are_problems() {
-    let job = "preset: yesterday\nqueries: [summary]\nreports: [{ template: weekly, to: [bob at example] }]";
-    assert!(
-        load_with(&[("jobs/a.yaml", job)], &[])
-            .unwrap_err()
-            .to_string()
-            .contains("mail address")
-    );
-    let job = "description: ${NOPE}\npreset: yesterday\nqueries: [summary]";
-    assert!(
-        load_with(&[("jobs/a.yaml", job)], &[])
-            .unwrap_err()
-            .to_string()
-            .contains("`NOPE`")
-    );
-    let folder = project(&[("jobs/nightly.yaml", "preset: yesterday\nqueries: [summary]")]);
+fn a_missing_variable_and_an_unknown_job_are_problems() {
+    let found = problems_of("description: ${NOPE}\npreset: yesterday\nqueries: [summary]");
+    assert_eq!((found[0].0, found[0].1), (1, 14));
+    assert!(found[0].2.contains("`NOPE`"), "{found:?}");
+    let folder = project(&[("jobs/nightly.yaml", FINE)]);
     let options = Options {
         only: vec!["nigthly".to_owned()],
         ..Options::default()
@@ -102,5 +281,135 @@ fn a_missing_variable_an_unknown_job_and_a_wrong_address_are_problems() {
     assert!(
         problems.to_string().contains("did you mean `nightly`"),
         "{problems}"
+    );
+}
+
+#[test]
+fn two_jobs_that_would_write_the_same_files_are_a_problem() {
+    let job = format!("{FINE}exports: [{{ format: csv, to: out }}]\n");
+    let problems = load_with(&[("jobs/a.yaml", &job), ("jobs/b.yaml", &job)], &[]).unwrap_err();
+    let text = problems.to_string();
+    assert!(
+        text.contains("b.yaml:3:") && text.contains("`a` would write the same files"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_query_type_that_only_a_server_may_know_is_a_warning() {
+    let job = "preset: yesterday\nqueries: [sumary]\nexports: [{ format: csv, to: out }]\n";
+    let project = load_with(&[("jobs/a.yaml", job)], &[]).unwrap();
+    let warning = &project.warnings[0];
+    assert_eq!((warning.line, warning.column), (2, 11));
+    assert_eq!(warning.hint.as_deref(), Some("did you mean `summary`?"));
+}
+
+#[test]
+fn settings_report_every_problem_with_its_place() {
+    let text = "api:\n  urll: https://x\n  days: UTC\n  max_in_flight: 99\nstore: { url: 'mysql://x' }\nweb: {}\n";
+    let problems =
+        load_with(&[("databuddy-jobs.yaml", text), ("jobs/a.yaml", FINE)], &[]).unwrap_err();
+    let lines: Vec<usize> = problems.iter().map(|p| p.line).collect();
+    assert_eq!(lines, [2, 3, 4, 5, 6], "{problems}");
+}
+
+/// Sets each key of the schema to its default: the job must be the same as without the key.
+#[test]
+fn the_defaults_of_the_schema_are_those_of_the_code() {
+    let base = serde_json::json!({
+        "schedule": { "cron": "0 2 * * *" }, "preset": "yesterday", "queries": [{ "parameter": "pages" }],
+        "exports": [{ "format": "csv", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"] }],
+    });
+    let schema = job_schema();
+    let mut checked = 0;
+    for (place, definition) in [
+        ("", "/properties"),
+        ("/retry", "/$defs/RetryKeys/properties"),
+        ("/exports/0", "/$defs/ExportKeys/properties"),
+        ("/reports/0", "/$defs/ReportKeys/properties"),
+        ("/queries/0", "/$defs/LongQuery/properties"),
+    ] {
+        for (key, entry) in schema.pointer(definition).unwrap().as_object().unwrap() {
+            let Some(default) = entry
+                .get("default")
+                .filter(|d| !d.is_null() && !d.is_object())
+            else {
+                continue;
+            };
+            let mut job = base.clone();
+            if place == "/retry" {
+                job["retry"] = serde_json::json!({});
+            }
+            let under = job.pointer_mut(place).unwrap().as_object_mut().unwrap();
+            under.entry(key.clone()).or_insert(default.clone());
+            let [with, without] = [&job, &base].map(|job| {
+                let folder = project(&[("jobs/a.yaml", &job.to_string())]);
+                let project = load(
+                    folder.path(),
+                    &Environment::from_pairs([]),
+                    &Options::default(),
+                );
+                let mut job = project.unwrap().jobs.remove(0);
+                job.definition_hash.clear();
+                format!("{job:?}").replace(folder.path().to_str().unwrap(), "")
+            });
+            assert_eq!(with, without, "{place}/{key}");
+            checked += 1;
+        }
+    }
+    assert!(
+        checked >= 10,
+        "only {checked} defaults were found in the schema"
+    );
+}
+
+/// Every example of the schema is accepted where it stands.
+#[test]
+fn the_examples_of_the_schema_are_valid() {
+    let base = serde_json::json!({
+        "preset": "yesterday", "queries": [{ "parameter": "pages", "filters": [{ "field": "path", "op": "starts_with", "value": "/blog" }] }, "summary"],
+        "schedule": { "cron": "0 2 * * *" }, "window": { "start": "2026-01-01", "end": "2026-01-31" },
+        "exports": [{ "format": "parquet", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"] }], "websites": {}, "api": {}, "retry": {},
+    });
+    let schema = job_schema();
+    let mut checked = 0;
+    for (place, definition) in [
+        ("", "/properties"),
+        ("/schedule", "/$defs/ScheduleKeys/properties"),
+        ("/window", "/$defs/DaysKeys/properties"),
+        ("/api", "/$defs/JobApiKeys/properties"),
+        ("/websites", "/$defs/WebsiteLists/properties"),
+        ("/exports/0", "/$defs/ExportKeys/properties"),
+        ("/reports/0", "/$defs/ReportKeys/properties"),
+        ("/queries/0", "/$defs/LongQuery/properties"),
+        ("/queries/0/filters/0", "/$defs/FilterKeys/properties"),
+    ] {
+        for (key, entry) in schema.pointer(definition).unwrap().as_object().unwrap() {
+            for example in entry["examples"].as_array().into_iter().flatten() {
+                let mut job = base.clone();
+                job.pointer_mut(place).unwrap()[key] = example.clone();
+                // Of the two that exclude each other, the one under test stays
+                job.as_object_mut()
+                    .unwrap()
+                    .remove(if key == "window" || place == "/window" {
+                        "preset"
+                    } else {
+                        "window"
+                    });
+                if key == "name" && place == "/queries/0" || key == "queries" {
+                    job["exports"] = serde_json::json!([]);
+                }
+                let folder = project(&[("jobs/a.yaml", &job.to_string())]);
+                let env = Environment::from_pairs([("OTHER_KEY", "k")]);
+                if let Err(problems) = load(folder.path(), &env, &Options::default()) {
+                    panic!("{place}/{key}: {example}: {problems}");
+                }
+                checked += 1;
+            }
+        }
+    }
+    assert!(
+        checked >= 25,
+        "only {checked} examples were found in the schema"
     );
 }

@@ -1,6 +1,9 @@
 //! The query types that a server says it has, and the measured knowledge of each.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use super::query::{ColumnType, Granularity};
 
@@ -79,10 +82,100 @@ pub fn measured_names() -> impl Iterator<Item = &'static str> {
     MEASURED.keys().copied()
 }
 
-/// Names of the seed document that the February 2026 server does not list.
-pub fn seed_names() -> impl Iterator<Item = &'static str> {
-    SEED_NAMES.iter().map(|(seed, _, _)| *seed)
+/// Every query type that the seed or the measured table has.
+pub fn known_names() -> impl Iterator<Item = &'static str> {
+    let seed = SEED_NAMES.iter().map(|(seed, _, _)| *seed);
+    seed.chain(MEASURED.keys().copied())
 }
+
+/// What can be said of a query type without asking a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knowledge {
+    /// Fields that a filter may name; others are skipped by servers, in silence.
+    pub filter_fields: BTreeSet<&'static str>,
+    /// Columns of its rows.
+    pub columns: BTreeSet<&'static str>,
+}
+
+/// Filter fields of every query type. Source: `buildWhereClauseFromFilters` of the late 2026 server.
+const GLOBAL_FILTERS: [&str; 14] = [
+    "path",
+    "query_string",
+    "country",
+    "region",
+    "city",
+    "timezone",
+    "language",
+    "device_type",
+    "browser_name",
+    "os_name",
+    "referrer",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+];
+
+/// Columns under which servers of the seed's generation may give the rows of the seed's names.
+/// Source: the seed document shows some, its successors the rest.
+const SEED_COLUMNS: [&str; 20] = [
+    "date",
+    "path",
+    "pageviews",
+    "visitors",
+    "sessions",
+    "bounce_rate",
+    "session_duration",
+    "avg_session_duration",
+    "name",
+    "referrer",
+    "source",
+    "country",
+    "region",
+    "city",
+    "percentage",
+    "message",
+    "count",
+    "users",
+    "visitor_id",
+    "session_id",
+];
+
+/// What is known of a query type of the seed or of the measured table; `None` of any other.
+pub fn knowledge_of(parameter: &str) -> Option<Knowledge> {
+    let seed = SEED_NAMES.iter().find(|(name, _, _)| *name == parameter);
+    let mut names: Vec<&str> = Vec::new();
+    let mut columns = BTreeSet::new();
+    if let Some((_, whole, dated)) = seed {
+        names.push(whole);
+        names.extend(dated);
+        columns.extend(SEED_COLUMNS);
+    } else {
+        names.push(MEASURED.get_key_value(parameter)?.0);
+    }
+    let mut filter_fields = BTreeSet::from(GLOBAL_FILTERS);
+    for name in names {
+        filter_fields.extend(FILTERS.get(name).into_iter().flatten());
+        let measured = MEASURED.get(name);
+        columns.extend(measured.iter().flat_map(|m| &m.columns).map(|(c, _)| *c));
+    }
+    Some(Knowledge {
+        filter_fields,
+        columns,
+    })
+}
+
+/// Filter fields beyond the global ones, by query type.
+static FILTERS: LazyLock<BTreeMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
+    include_str!("measured_filters.tsv")
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once('\t'))
+        .flat_map(|(types, fields)| {
+            let fields: Vec<&str> = fields.split(' ').collect();
+            types.split(' ').map(move |name| (name, fields.clone()))
+        })
+        .collect()
+});
 
 static MEASURED: LazyLock<BTreeMap<&'static str, MeasuredType>> = LazyLock::new(|| {
     include_str!("measured_types.tsv")

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::{query::Query, schedule::Schedule, window::WindowSpec};
+use crate::secret::Secret;
 
 /// A validated definition of `jobs/NAME.yaml`.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Job {
     pub retry: Retry,
     /// After this long a run is cancelled; default 1 h.
     pub timeout: Duration,
+    /// A key of the job's own; `None`: the project's.
+    pub api_key: Option<Secret>,
     /// SHA-256 (hex) of the definition before secrets are put in.
     pub definition_hash: String,
     /// The file it was read from.

@@ -46,7 +46,7 @@ pub struct Engine {
     pub transport: Option<Arc<Transport>>,
     /// What manifests name as the source of the numbers: the API's URL, or `sandbox`.
     pub source: String,
-    /// Whether the source is the embedded API.
+    /// The present instant.
     pub clock: Clock,
     /// Who is told of events.
     pub events: Events,
@@ -64,6 +64,19 @@ pub struct Server {
 }
 
 impl Engine {
+    /// This engine as a job sees it: with the job's own key, where it has one.
+    #[must_use]
+    pub fn for_job(&self, job: &Job) -> Self {
+        match &job.api_key {
+            None => self.clone(),
+            Some(key) => Self {
+                client: self.client.with_key(key.clone()),
+                server: Arc::default(),
+                ..self.clone()
+            },
+        }
+    }
+
     /// The plan of a job for a tick. Reads the server's lists, writes nothing.
     ///
     /// # Errors

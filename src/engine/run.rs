@@ -105,10 +105,12 @@ impl Engine {
             job: &job.name,
             window: label.clone(),
         });
-        let engine = Self {
-            client: self.client.for_run(),
-            ..self.clone()
-        };
+        let mut engine = self.for_job(job);
+        engine.client = engine.client.for_run();
+        if order.trigger == Trigger::Schedule {
+            // A service that runs for years must see websites that were added since
+            engine.server = Arc::default();
+        }
         let mut progress = Progress::default();
         let result = engine
             .guarded(job, order, &id, &label, &mut progress, cancel)

@@ -10,7 +10,7 @@ mod path;
 
 pub use build::build;
 pub use error::{PlanError, PlanProblem};
-pub use path::PathValues;
+pub use path::{PLACEHOLDERS, PathValues, check_path_template};
 
 use crate::domain::{
     catalog::Catalog,

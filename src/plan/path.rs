@@ -1,6 +1,6 @@
 //! Paths of artifacts: a template whose values cannot leave the destination.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, ops::Range};
 
 use super::PlanProblem;
 
@@ -23,7 +23,40 @@ pub struct PathValues<'a> {
     pub end: &'a str,
 }
 
-const POSSIBLE: &str = "query, website.id, website.domain, date, start, end, job";
+/// What may stand between the braces.
+pub const PLACEHOLDERS: [&str; 7] = [
+    "query",
+    "website.id",
+    "website.domain",
+    "date",
+    "start",
+    "end",
+    "job",
+];
+
+/// Checks a template: every placeholder is closed and known.
+///
+/// # Errors
+/// The part of the template that is wrong, in bytes, and why.
+pub fn check_path_template(template: &str) -> Result<(), (Range<usize>, String)> {
+    let mut from = 0;
+    while let Some(open) = template[from..].find("{{") {
+        let inside = from + open + 2;
+        let Some(length) = template[inside..].find("}}") else {
+            let message = "this placeholder is not closed: `}}` is missing".to_owned();
+            return Err((inside - 2..template.len(), message));
+        };
+        let text = &template[inside..inside + length];
+        let name = text.trim();
+        if !PLACEHOLDERS.contains(&name) {
+            let start = inside + text.len() - text.trim_start().len();
+            let message = format!("unknown placeholder `{name}`");
+            return Err((start..start + name.len(), message));
+        }
+        from = inside + length + 2;
+    }
+    Ok(())
+}
 
 impl PathValues<'_> {
     fn get(&self, name: &str) -> Option<&str> {
@@ -54,7 +87,7 @@ pub(super) fn render(
         let Some(value) = values.get(name) else {
             return Err(PlanProblem::UnknownPlaceholder {
                 name: name.to_owned(),
-                possible: POSSIBLE.to_owned(),
+                possible: PLACEHOLDERS.join(", "),
             });
         };
         path.push_str(before);

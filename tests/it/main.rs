@@ -6,5 +6,6 @@
 )]
 
 mod api;
+mod config;
 mod run;
 mod workspace;

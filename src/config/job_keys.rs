@@ -1,0 +1,419 @@
+//! The keys of a job file. Their comments are the descriptions of the JSON Schema and of
+//! `docs/jobs.md`; `default` says what happens without the key.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use chrono::NaiveDate;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use crate::domain::{
+    job::{Compare, Compression, Format, Per},
+    query::{ColumnType, Granularity, Operator},
+};
+
+/// A job: which queries it asks for, when, and where their rows go.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "A job of databuddy-jobs")]
+pub(super) struct JobKeys {
+    /// One sentence for people.
+    #[serde(default)]
+    #[schemars(example = &"Yesterday's numbers of every site, to the lake.")]
+    pub(super) description: String,
+    /// Whether the job has ticks; one that has none still runs by hand.
+    #[serde(default = "yes")]
+    pub(super) enabled: bool,
+    /// When the job is due; without it the job runs only by hand or by an outside cron.
+    pub(super) schedule: Option<ScheduleKeys>,
+    /// `all`, a list of ids or domains (globs allowed), or a mapping of `include` and `exclude`.
+    #[serde(default)]
+    #[schemars(example = &["web_123", "*.example.com"])]
+    pub(super) websites: WebsitesKeys,
+    /// The zone of the days, where `api.days` is `local`.
+    #[schemars(extend("x-default" = "`schedule.timezone`"), example = &"Europe/Berlin")]
+    pub(super) timezone: Option<Zone>,
+    /// The days that the job reports on, resolved at the tick; or `window`.
+    #[schemars(example = &"yesterday")]
+    pub(super) preset: Option<PresetName>,
+    /// Fixed days, both inclusive; or `preset`.
+    #[schemars(example = Example(r#"{"start":"2026-01-01","end":"2026-01-31"}"#))]
+    pub(super) window: Option<DaysKeys>,
+    /// The data sets: the name of a query type, or a mapping. One query is one table.
+    #[schemars(length(min = 1), example = &["summary", "pages"])]
+    pub(super) queries: Vec<QueryKeys>,
+    /// Files that the job writes.
+    #[serde(default)]
+    pub(super) exports: Vec<ExportKeys>,
+    /// Mails that the job sends.
+    #[serde(default)]
+    pub(super) reports: Vec<ReportKeys>,
+    /// Attempts of the run; requests retry by themselves.
+    #[serde(default)]
+    pub(super) retry: RetryKeys,
+    /// After so long the run is cancelled, with nothing half-published.
+    #[serde(default = "hour")]
+    pub(super) timeout: Span,
+    /// A key of the job's own.
+    #[serde(default)]
+    pub(super) api: JobApiKeys,
+}
+
+/// When a job is due.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScheduleKeys {
+    /// 5 fields, or 6 with seconds first; names (`MON`) and macros (`@daily`) too.
+    #[schemars(example = &"0 2 * * *")]
+    pub(super) cron: CronText,
+    /// The zone in which `cron` is read, an IANA name.
+    #[schemars(extend("x-default" = "UTC"), example = &"Europe/Berlin")]
+    pub(super) timezone: Option<Zone>,
+}
+
+/// Fixed days.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DaysKeys {
+    /// The first day.
+    #[schemars(example = &"2026-01-01")]
+    pub(super) start: NaiveDate,
+    /// The last day.
+    #[schemars(example = &"2026-01-31")]
+    pub(super) end: NaiveDate,
+}
+
+/// The key of a job of its own.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobApiKeys {
+    /// An API key in place of the project's.
+    #[schemars(example = &"${OTHER_KEY}", extend("x-default" = "the project's `api.key`"))]
+    pub(super) key: Option<String>,
+}
+
+/// Attempts of a run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryKeys {
+    /// How often the run is tried in all; a further attempt fetches the failed steps only.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) attempts: u32,
+    /// The pause before the second attempt; it doubles each time.
+    #[serde(default = "half_minute")]
+    pub(super) backoff: Span,
+    /// The longest pause.
+    #[serde(default = "quarter_hour")]
+    pub(super) max_backoff: Span,
+}
+
+impl Default for RetryKeys {
+    fn default() -> Self {
+        Self {
+            attempts: three(),
+            backoff: half_minute(),
+            max_backoff: quarter_hour(),
+        }
+    }
+}
+
+/// Files that a job writes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportKeys {
+    /// The file format.
+    #[schemars(example = &"parquet")]
+    pub(super) format: FormatName,
+    /// A directory, relative to the project.
+    #[schemars(example = &"./out/lake")]
+    pub(super) to: DestinationText,
+    /// Names of queries.
+    #[schemars(extend("x-default" = "all"), example = &["summary"])]
+    pub(super) queries: Option<Vec<String>>,
+    /// The path below `to`; the extension is added. It may name `query`, `website.id`, `website.domain`, `date`, `start`, `end` and `job` in double braces.
+    #[schemars(extend("x-default" = "`{{ query }}/website_id={{ website.id }}/day={{ date }}/data`"), example = &"{{ query }}/{{ website.id }}/{{ start }}_{{ end }}")]
+    pub(super) path: Option<PathText>,
+    /// `day`: one file a day. `window`: one file.
+    #[serde(default = "day")]
+    pub(super) per: PerName,
+    /// Compression inside Parquet; CSV files are not compressed yet.
+    #[schemars(extend("x-default" = "`zstd` for Parquet, `none` for CSV"), example = &"snappy")]
+    pub(super) compression: Option<CompressionName>,
+}
+
+/// A mail that a job sends.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReportKeys {
+    /// Its name in history and ledger.
+    #[schemars(extend("x-default" = "the template's name"), example = &"weekly")]
+    pub(super) name: Option<Word>,
+    /// A folder below `templates/`; `weekly` is built in.
+    #[schemars(example = &"weekly")]
+    pub(super) template: Word,
+    /// `website`: one mail a website.
+    #[serde(default = "website")]
+    pub(super) per: ReportPer,
+    /// Recipients, one message each.
+    #[schemars(length(min = 1), example = &["team@example.com"])]
+    pub(super) to: Vec<Address>,
+    /// What the window is compared with.
+    #[serde(default = "previous_window")]
+    pub(super) compare: CompareName,
+}
+
+/// A filter; all filters of a query must hold.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FilterKeys {
+    /// The column, as the API spells it.
+    #[schemars(example = &"path")]
+    pub(super) field: String,
+    /// The comparison.
+    #[serde(alias = "operator")]
+    #[schemars(example = &"starts_with", extend("x-alias" = "operator"))]
+    pub(super) op: OperatorName,
+    /// Text or a number; a list for `in` and `not_in`.
+    #[schemars(with = "FilterValue", example = &"/blog")]
+    pub(super) value: serde_json::Value,
+}
+
+/// The schema of a filter's value.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "read by schemars alone")]
+enum FilterValue {
+    Text(String),
+    Number(f64),
+    List(Vec<FilterScalar>),
+}
+
+/// The schema of one value of a filter's list.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "read by schemars alone")]
+enum FilterScalar {
+    Text(String),
+    Number(f64),
+}
+
+/// Which websites a job asks for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum WebsitesKeys {
+    /// Every website that the key may read.
+    All(AllWord),
+    /// Ids or domains.
+    List(Vec<WebsitePattern>),
+    /// Ids or domains, without others.
+    Lists(WebsiteLists),
+}
+
+impl Default for WebsitesKeys {
+    fn default() -> Self {
+        Self::All(AllWord::All)
+    }
+}
+
+impl serde::Serialize for WebsitesKeys {
+    /// For the schema's `default` alone.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("all")
+    }
+}
+
+/// Ids or domains, without others.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebsiteLists {
+    /// Patterns of ids or domains.
+    #[schemars(extend("x-default" = "all"), example = &["*.example.com"])]
+    pub(super) include: Option<Vec<WebsitePattern>>,
+    /// Patterns taken away again.
+    #[serde(default)]
+    #[schemars(example = &["staging.example.com"])]
+    pub(super) exclude: Vec<WebsitePattern>,
+}
+
+/// The word `all`.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AllWord {
+    All,
+}
+
+/// How many rows.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum LimitKeys {
+    /// Every page.
+    All(AllWord),
+    /// The first so many.
+    Rows(#[schemars(range(min = 1))] u32),
+}
+
+/// A query.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum QueryKeys {
+    /// The name of a query type.
+    Short(Word),
+    /// With filters, granularity, limit or a window of its own.
+    Long(Box<LongQuery>),
+}
+
+/// One query in full.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LongQuery {
+    /// Its name in paths and templates.
+    #[schemars(extend("x-default" = "the parameter"), example = &"blog")]
+    pub(super) name: Option<Word>,
+    /// The query type; the names of the January 2026 API always work.
+    #[schemars(example = &"pages")]
+    pub(super) parameter: Word,
+    /// All must hold.
+    #[serde(default)]
+    pub(super) filters: Vec<FilterKeys>,
+    /// Rows an hour (at most 30 days) or a day.
+    #[schemars(extend("x-default" = "one set for the window"), example = &"daily")]
+    pub(super) granularity: Option<GranularityName>,
+    /// `all`: every page; or the first so many rows.
+    #[schemars(extend("x-default" = "`all`"), example = 100)]
+    pub(super) limit: Option<LimitKeys>,
+    /// Days of its own; or `window`.
+    #[schemars(extend("x-default" = "the job's"), example = &"last_7d")]
+    pub(super) preset: Option<PresetName>,
+    /// Fixed days of its own; or `preset`.
+    #[schemars(example = Example(r#"{"start":"2026-01-01","end":"2026-01-31"}"#))]
+    pub(super) window: Option<DaysKeys>,
+    /// Pins the types of columns.
+    #[serde(default)]
+    #[schemars(example = Example(r#"{"pageviews":"int64"}"#))]
+    pub(super) columns: BTreeMap<String, ColumnTypeName>,
+}
+
+/// An example that is written as JSON.
+struct Example(&'static str);
+
+impl serde::Serialize for Example {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value: serde_json::Value = serde_json::from_str(self.0).expect("a JSON constant");
+        value.serialize(serializer)
+    }
+}
+
+/// Defines enums of words that stand for values of the domain.
+macro_rules! words {
+    ($($name:ident => $of:ty { $($variant:ident = $word:literal => $value:expr),+ $(,)? })+) => { $(
+        #[derive(Debug, Clone, Copy, Deserialize, serde::Serialize, JsonSchema)]
+        pub(super) enum $name { $(#[serde(rename = $word)] $variant),+ }
+        impl $name {
+            pub(super) fn value(self) -> $of { match self { $(Self::$variant => $value),+ } }
+        }
+    )+ };
+}
+
+words! {
+    FormatName => Format { Parquet = "parquet" => Format::Parquet, Csv = "csv" => Format::Csv }
+    PerName => Per { Day = "day" => Per::Day, Window = "window" => Per::Window }
+    CompressionName => Compression {
+        Zstd = "zstd" => Compression::Zstd,
+        Snappy = "snappy" => Compression::Snappy,
+        None = "none" => Compression::None,
+    }
+    CompareName => Compare {
+        PreviousWindow = "previous_window" => Compare::PreviousWindow,
+        SameWindowLastYear = "same_window_last_year" => Compare::SameWindowLastYear,
+        None = "none" => Compare::None,
+    }
+    OperatorName => Operator {
+        Eq = "eq" => Operator::Eq,
+        Ne = "ne" => Operator::Ne,
+        Contains = "contains" => Operator::Contains,
+        NotContains = "not_contains" => Operator::NotContains,
+        StartsWith = "starts_with" => Operator::StartsWith,
+        In = "in" => Operator::In,
+        NotIn = "not_in" => Operator::NotIn,
+    }
+    GranularityName => Granularity {
+        Hourly = "hourly" => Granularity::Hourly,
+        Daily = "daily" => Granularity::Daily,
+    }
+    ColumnTypeName => ColumnType {
+        Int64 = "int64" => ColumnType::Int64,
+        Float64 = "float64" => ColumnType::Float64,
+        String = "string" => ColumnType::String,
+        Boolean = "boolean" => ColumnType::Boolean,
+        Date = "date" => ColumnType::Date,
+        Timestamp = "timestamp" => ColumnType::Timestamp,
+        Json = "json" => ColumnType::Json,
+    }
+    ReportPer => () { Website = "website" => () }
+}
+
+/// Defines strings that carry a `format`: the schema walk has checked them before serde reads them.
+macro_rules! formats {
+    ($($name:ident = $format:literal)+) => { $(
+        #[derive(Debug, Clone, Deserialize, serde::Serialize)]
+        #[serde(transparent)]
+        pub(super) struct $name(pub(super) String);
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> { stringify!($name).into() }
+            fn inline_schema() -> bool { true }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "format": $format })
+            }
+        }
+    )+ };
+}
+
+formats! {
+    CronText = "cron"
+    Zone = "time-zone"
+    PresetName = "preset"
+    Span = "duration"
+    Address = "mail-address"
+    PathText = "path-template"
+    DestinationText = "destination"
+    Word = "name"
+    WebsitePattern = "website-pattern"
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn span(text: &str) -> Span {
+    Span(text.to_owned())
+}
+
+fn hour() -> Span {
+    span("1h")
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn half_minute() -> Span {
+    span("30s")
+}
+
+fn quarter_hour() -> Span {
+    span("15m")
+}
+
+fn day() -> PerName {
+    PerName::Day
+}
+
+fn website() -> ReportPer {
+    ReportPer::Website
+}
+
+fn previous_window() -> CompareName {
+    CompareName::PreviousWindow
+}

@@ -1,0 +1,112 @@
+//! The keys of `databuddy-jobs.yaml`. Their comments are the descriptions of `docs/settings.md`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::job_keys::Address;
+
+/// The settings of a project.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Settings of databuddy-jobs")]
+pub(super) struct SettingsKeys {
+    /// The API.
+    pub(super) api: ApiKeys,
+    /// The run store.
+    pub(super) store: StoreKeys,
+    /// Where mails go.
+    pub(super) mail: MailKeys,
+    /// Keys of a job that every job takes unless it has its own.
+    pub(super) defaults: serde_json::Value,
+}
+
+/// The API.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ApiKeys {
+    /// The API's address.
+    #[schemars(extend("x-default" = "`https://api.databuddy.cc`", "x-env" = "DATABUDDY_API_URL"))]
+    pub(super) url: Option<HttpUrl>,
+    /// The API key; required unless `--sandbox`.
+    #[schemars(extend("x-default" = "none", "x-env" = "DATABUDDY_API_KEY"))]
+    pub(super) key: Option<String>,
+    /// How the key is sent: as the header `x-api-key`, or as `Authorization: Bearer`.
+    #[schemars(extend("x-default" = "`x-api-key`"))]
+    pub(super) auth: Option<AuthName>,
+    /// `utc`: the server counts whole UTC days, as all servers do. `local`: it takes instants with an offset.
+    #[schemars(extend("x-default" = "`utc`"))]
+    pub(super) days: Option<DaysName>,
+    /// Query requests a minute; learned downwards from the server's answers.
+    #[schemars(extend("x-default" = "`120`"), range(min = 1, max = 10000))]
+    pub(super) requests_per_minute: Option<u32>,
+    /// Requests at once.
+    #[schemars(extend("x-default" = "`8`"), range(min = 1, max = 20))]
+    pub(super) max_in_flight: Option<u32>,
+}
+
+/// The run store.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreKeys {
+    /// The `SQLite` file, relative to the project.
+    #[schemars(extend("x-default" = "`sqlite://.databuddy-jobs/state.db`", "x-env" = "DATABUDDY_JOBS_STORE"))]
+    pub(super) url: Option<StoreUrl>,
+}
+
+/// Where mails go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct MailKeys {
+    /// `smtp://user:password@host:587?tls=required`, `smtps://…`, or `dir:PATH` for a folder of `.eml` files.
+    #[schemars(extend("x-default" = "none", "x-env" = "DATABUDDY_JOBS_MAIL_URL"))]
+    pub(super) url: Option<MailUrlText>,
+    /// The sender; required to send.
+    #[schemars(extend("x-default" = "none", "x-env" = "DATABUDDY_JOBS_MAIL_FROM"))]
+    pub(super) from: Option<Address>,
+    /// A `mailto:` for the header `List-Unsubscribe`.
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) unsubscribe: Option<Mailto>,
+}
+
+/// How the key is sent.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum AuthName {
+    #[serde(rename = "x-api-key")]
+    ApiKey,
+    #[serde(rename = "bearer")]
+    Bearer,
+}
+
+/// How the server counts days.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DaysName {
+    Utc,
+    Local,
+}
+
+/// Defines strings that carry a `format`; the schema walk has checked them before serde reads them.
+macro_rules! formats {
+    ($($name:ident = $format:literal)+) => { $(
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(transparent)]
+        pub(super) struct $name(pub(super) String);
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> { stringify!($name).into() }
+            fn inline_schema() -> bool { true }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "format": $format })
+            }
+        }
+    )+ };
+}
+
+formats! {
+    HttpUrl = "http-url"
+    StoreUrl = "store-url"
+    MailUrlText = "mail-url"
+    Mailto = "mailto"
+}

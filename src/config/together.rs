@@ -1,0 +1,516 @@
+//! What the keys of a job say together: from keys, each right by itself, to a job.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    check::{duration, suggest},
+    finding::Finding,
+    job_keys::{
+        DaysKeys, ExportKeys, FilterKeys, JobKeys, LimitKeys, LongQuery, PresetName, QueryKeys,
+        ReportKeys, Span, WebsitesKeys, Zone,
+    },
+    spans::At,
+};
+use crate::{
+    domain::{
+        catalog::{Knowledge, knowledge_of},
+        job::{
+            Compression, DEFAULT_PATH, Export, Format, Job, Per, ReportSpec, Retry, WebsiteSelector,
+        },
+        preset::Preset,
+        query::{Filter, Granularity, Limit, Operator, Query},
+        schedule::Schedule,
+        window::WindowSpec,
+    },
+    secret::Secret,
+};
+
+/// The most days of hourly rows that the server takes. Source: `databuddy-api.md`, trap 9.
+const MAX_HOURLY_DAYS: i64 = 30;
+
+/// Findings and warnings on the way to a job.
+#[derive(Debug, Default)]
+struct Notes {
+    findings: Vec<Finding>,
+    warnings: Vec<Finding>,
+}
+
+impl Notes {
+    fn wrong(
+        &mut self,
+        pointer: &str,
+        message: impl Into<String>,
+        hint: impl Into<Option<String>>,
+    ) {
+        self.findings
+            .push(Finding::value(pointer, message, hint.into()));
+    }
+}
+
+/// Makes the job. `None` only where a value could not be made at all; findings say why.
+pub(super) fn to_job(
+    keys: JobKeys,
+    name: &str,
+    path: &Path,
+    root: &Path,
+    definition_hash: String,
+) -> (Option<Job>, Vec<Finding>, Vec<Finding>) {
+    let mut notes = Notes::default();
+    let job = build(keys, name, path, root, definition_hash, &mut notes);
+    (job, notes.findings, notes.warnings)
+}
+
+fn build(
+    keys: JobKeys,
+    name: &str,
+    path: &Path,
+    root: &Path,
+    definition_hash: String,
+    notes: &mut Notes,
+) -> Option<Job> {
+    let zone = |zone: &Zone| zone.0.parse::<chrono_tz::Tz>().ok();
+    let schedule = keys.schedule.as_ref().and_then(|s| {
+        let zone = s.timezone.as_ref().and_then(zone).unwrap_or_default();
+        Schedule::parse(&s.cron.0, zone).ok()
+    });
+    let window = window_spec("", keys.preset.as_ref(), keys.window.as_ref(), notes);
+    if window.is_none() && keys.preset.is_none() && keys.window.is_none() {
+        notes.findings.push(Finding::at(
+            "",
+            At::Head,
+            "the file lacks `preset` or `window`: which days does it report on?",
+            Some("add `preset: yesterday`".to_owned()),
+        ));
+    }
+    let queries = queries(keys.queries, window, notes);
+    let names: Vec<&str> = queries.iter().map(|q| q.name.as_str()).collect();
+    let exports: Vec<Export> = keys
+        .exports
+        .into_iter()
+        .enumerate()
+        .map(|(place, export)| to_export(place, export, root, &names, notes))
+        .collect();
+    let reports = reports(keys.reports, notes);
+    check_paths(&exports, notes);
+    if exports.is_empty() && reports.is_empty() {
+        notes.warnings.push(Finding::at(
+            "",
+            At::Head,
+            "the job has neither `exports` nor `reports`: its rows go nowhere",
+            None,
+        ));
+    }
+    let own_zone = keys.timezone.as_ref().and_then(zone);
+    Some(Job {
+        name: name.to_owned(),
+        description: keys.description,
+        enabled: keys.enabled,
+        timezone: own_zone
+            .or(schedule.as_ref().map(|s| s.timezone))
+            .unwrap_or_default(),
+        schedule,
+        websites: selector(keys.websites),
+        window: window?,
+        queries,
+        exports,
+        reports,
+        retry: Retry {
+            attempts: keys.retry.attempts,
+            backoff: span(&keys.retry.backoff),
+            max_backoff: span(&keys.retry.max_backoff),
+        },
+        timeout: span(&keys.timeout),
+        api_key: keys.api.key.map(Secret::new),
+        definition_hash,
+        file: path.to_owned(),
+    })
+}
+
+fn span(text: &Span) -> std::time::Duration {
+    duration(&text.0).unwrap_or_default()
+}
+
+fn selector(keys: WebsitesKeys) -> WebsiteSelector {
+    let texts =
+        |list: Vec<super::job_keys::WebsitePattern>| list.into_iter().map(|p| p.0).collect();
+    let all = || vec!["*".to_owned()];
+    match keys {
+        WebsitesKeys::All(_) => WebsiteSelector {
+            include: all(),
+            exclude: Vec::new(),
+        },
+        WebsitesKeys::List(list) => WebsiteSelector {
+            include: texts(list),
+            exclude: Vec::new(),
+        },
+        WebsitesKeys::Lists(lists) => WebsiteSelector {
+            include: lists.include.map_or_else(all, texts),
+            exclude: texts(lists.exclude),
+        },
+    }
+}
+
+fn window_spec(
+    pointer: &str,
+    preset: Option<&PresetName>,
+    window: Option<&DaysKeys>,
+    notes: &mut Notes,
+) -> Option<WindowSpec> {
+    match (preset, window) {
+        (Some(_), Some(_)) => {
+            let hint = "remove one of the two".to_owned();
+            let pointer = format!("{pointer}/window");
+            notes.wrong(&pointer, "`preset` and `window` exclude each other", hint);
+            None
+        }
+        (Some(name), None) => Preset::parse(&name.0).map(WindowSpec::Preset),
+        (None, Some(days)) if days.end < days.start => {
+            let message = format!(
+                "the window ends ({}) before it starts ({})",
+                days.end, days.start
+            );
+            notes.wrong(&format!("{pointer}/window/end"), message, None);
+            None
+        }
+        (None, Some(days)) => Some(WindowSpec::Fixed {
+            start: days.start,
+            end: days.end,
+        }),
+        (None, None) => None,
+    }
+}
+
+fn queries(keys: Vec<QueryKeys>, window: Option<WindowSpec>, notes: &mut Notes) -> Vec<Query> {
+    let mut queries: Vec<Query> = Vec::new();
+    for (place, keys) in keys.into_iter().enumerate() {
+        let pointer = format!("/queries/{place}");
+        let (long, is_short) = match keys {
+            QueryKeys::Long(long) => (*long, false),
+            QueryKeys::Short(parameter) => (
+                LongQuery {
+                    name: None,
+                    parameter,
+                    filters: Vec::new(),
+                    granularity: None,
+                    limit: None,
+                    preset: None,
+                    window: None,
+                    columns: BTreeMap::new(),
+                },
+                true,
+            ),
+        };
+        let own_name = long.name.is_some();
+        let query = to_query(&pointer, is_short, long, window, notes);
+        if queries.iter().any(|other| other.name == query.name) {
+            let message = format!("two queries are called `{}`", query.name);
+            let hint = "give one of them another `name`".to_owned();
+            let pointer = if own_name {
+                format!("{pointer}/name")
+            } else {
+                pointer
+            };
+            notes.wrong(&pointer, message, hint);
+        }
+        queries.push(query);
+    }
+    queries
+}
+
+fn to_query(
+    pointer: &str,
+    is_short: bool,
+    keys: LongQuery,
+    job_window: Option<WindowSpec>,
+    notes: &mut Notes,
+) -> Query {
+    let window = window_spec(pointer, keys.preset.as_ref(), keys.window.as_ref(), notes);
+    let granularity = keys
+        .granularity
+        .map(super::job_keys::GranularityName::value);
+    let parameter = keys.parameter.0;
+    let at = if is_short {
+        pointer.to_owned()
+    } else {
+        format!("{pointer}/parameter")
+    };
+    let known = knowledge_of(&parameter);
+    if known.is_none() {
+        let names = crate::domain::catalog::known_names();
+        let names: Vec<&str> = names.collect();
+        let likest = super::check::nearest(&parameter, names.into_iter());
+        let hint = likest.map(|name| format!("did you mean `{name}`?"));
+        let message = format!(
+            "this program does not know the query type `{parameter}`; the server is asked when the job runs"
+        );
+        notes.warnings.push(Finding::value(&at, message, hint));
+    }
+    if let (Some(Granularity::Hourly), Some(WindowSpec::Fixed { start, end })) =
+        (granularity, window.or(job_window))
+        && (end - start).num_days() >= MAX_HOURLY_DAYS
+    {
+        let message = format!("hourly rows are limited to {MAX_HOURLY_DAYS} days at once");
+        notes.wrong(
+            &format!("{pointer}/granularity"),
+            message,
+            "use daily, or fewer days".to_owned(),
+        );
+    }
+    let filters = keys
+        .filters
+        .into_iter()
+        .enumerate()
+        .map(|(place, keys)| {
+            let pointer = format!("{pointer}/filters/{place}");
+            to_filter(&pointer, keys, &parameter, known.as_ref(), notes)
+        })
+        .collect();
+    let mut columns = BTreeMap::new();
+    for (column, kind) in keys.columns {
+        check_column(pointer, &column, &parameter, known.as_ref(), notes);
+        columns.insert(column, kind.value());
+    }
+    Query {
+        name: keys.name.map_or_else(|| parameter.clone(), |name| name.0),
+        filters,
+        granularity,
+        limit: match keys.limit {
+            None | Some(LimitKeys::All(_)) => Limit::All,
+            Some(LimitKeys::Rows(rows)) => Limit::Rows(rows),
+        },
+        window,
+        columns,
+        parameter,
+    }
+}
+
+fn to_filter(
+    pointer: &str,
+    keys: FilterKeys,
+    parameter: &str,
+    known: Option<&Knowledge>,
+    notes: &mut Notes,
+) -> Filter {
+    let op = keys.op.value();
+    let wants_list = matches!(op, Operator::In | Operator::NotIn);
+    let at = format!("{pointer}/value");
+    match &keys.value {
+        serde_json::Value::Array(list) if !wants_list => {
+            let hint = format!(
+                "write `op: {}` for a list",
+                if op == Operator::Ne { "not_in" } else { "in" }
+            );
+            notes.wrong(&at, format!("`{}` takes one value", op.name()), hint);
+            let _ = list;
+        }
+        serde_json::Value::Array(list) if list.is_empty() => {
+            notes.wrong(
+                &at,
+                "an empty list matches nothing",
+                "remove the filter, or name values".to_owned(),
+            );
+        }
+        serde_json::Value::Array(_) => {}
+        _ if wants_list => {
+            notes.wrong(
+                &at,
+                format!("`{}` takes a list", op.name()),
+                "write [one, two]".to_owned(),
+            );
+        }
+        _ => {}
+    }
+    if let Some(known) = known
+        && !known.filter_fields.contains(keys.field.as_str())
+    {
+        let fields: Vec<&str> = known.filter_fields.iter().copied().collect();
+        let message = format!(
+            "`{}` is no filter field of `{parameter}`: the server would ignore it and count everything",
+            keys.field
+        );
+        let hint = suggest(&keys.field, fields.into_iter());
+        notes.wrong(&format!("{pointer}/field"), message, hint);
+    }
+    Filter {
+        field: keys.field,
+        op,
+        value: keys.value,
+    }
+}
+
+fn check_column(
+    pointer: &str,
+    column: &str,
+    parameter: &str,
+    known: Option<&Knowledge>,
+    notes: &mut Notes,
+) {
+    let Some(known) = known.filter(|known| !known.columns.contains(column)) else {
+        return;
+    };
+    let columns: Vec<&str> = known.columns.iter().copied().collect();
+    let at = format!("{pointer}/columns/{}", super::spans::escape(column));
+    let message = format!("`{parameter}` has no column `{column}`");
+    let hint = suggest(column, columns.into_iter());
+    notes
+        .findings
+        .push(Finding::at(&at, At::Key, message, Some(hint)));
+}
+
+fn to_export(
+    place: usize,
+    keys: ExportKeys,
+    root: &Path,
+    names: &[&str],
+    notes: &mut Notes,
+) -> Export {
+    let pointer = format!("/exports/{place}");
+    let queries = keys
+        .queries
+        .unwrap_or_else(|| names.iter().map(|n| (*n).to_owned()).collect());
+    for (at, query) in queries.iter().enumerate() {
+        if !names.contains(&query.as_str()) {
+            let message = format!("the job has no query `{query}`");
+            let hint = suggest(query, names.iter().copied());
+            notes.wrong(&format!("{pointer}/queries/{at}"), message, hint);
+        }
+    }
+    let format = keys.format.value();
+    let compression = match (
+        format,
+        keys.compression
+            .map(super::job_keys::CompressionName::value),
+    ) {
+        (Format::Parquet, given) => given.unwrap_or(Compression::Zstd),
+        (Format::Csv, None | Some(Compression::None)) => Compression::None,
+        (Format::Csv, Some(_)) => {
+            let message = "`compression` of csv is not built yet";
+            notes.wrong(
+                &format!("{pointer}/compression"),
+                message,
+                "remove it".to_owned(),
+            );
+            Compression::None
+        }
+    };
+    let export = Export {
+        format,
+        to: root.join(&keys.to.0),
+        to_label: keys.to.0,
+        queries,
+        path: keys
+            .path
+            .map_or_else(|| DEFAULT_PATH.to_owned(), |path| path.0),
+        per: keys.per.value(),
+        compression,
+    };
+    check_template(&pointer, &export, notes);
+    export
+}
+
+/// A template that cannot tell files apart is found before anything runs.
+fn check_template(pointer: &str, export: &Export, notes: &mut Notes) {
+    let has = |name: &str| {
+        let squeezed: String = export.path.split_whitespace().collect();
+        squeezed.contains(&format!("{{{{{name}}}}}"))
+    };
+    let mut lacking = Vec::new();
+    if export.queries.len() > 1 && !has("query") {
+        lacking.push("{{ query }}");
+    }
+    if export.per == Per::Day && !has("date") && !has("start") && !has("end") {
+        lacking.push("{{ date }}");
+    }
+    if export.per == Per::Window && !has("date") && !has("start") && !has("end") {
+        lacking.push("{{ start }}_{{ end }}");
+    }
+    if !lacking.is_empty() {
+        let message = format!(
+            "every file would overwrite the one before: the path lacks {}",
+            lacking.join(" and ")
+        );
+        notes.wrong(&format!("{pointer}/path"), message, None);
+    }
+}
+
+fn check_paths(exports: &[Export], notes: &mut Notes) {
+    for (place, export) in exports.iter().enumerate() {
+        for (before, other) in exports[..place].iter().enumerate() {
+            if let Some(query) = same_file(export, other) {
+                let message = format!(
+                    "export {} and this one would both write the files of `{query}`",
+                    before + 1
+                );
+                let hint = "give one of them another `to` or `path`".to_owned();
+                notes.wrong(&format!("/exports/{place}/to"), message, hint);
+            }
+        }
+    }
+}
+
+/// A query whose files two exports would both write.
+pub(super) fn same_file<'a>(one: &'a Export, other: &Export) -> Option<&'a str> {
+    let squeeze = |text: &str| text.split_whitespace().collect::<String>();
+    let same = clean(&one.to) == clean(&other.to)
+        && one.format == other.format
+        && squeeze(&one.path) == squeeze(&other.path);
+    let query = one.queries.iter().find(|q| other.queries.contains(q));
+    query.filter(|_| same).map(String::as_str)
+}
+
+/// A path without `.` and `..`, without asking the disk.
+fn clean(path: &Path) -> std::path::PathBuf {
+    use std::path::Component;
+    let mut clean = std::path::PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            part => clean.push(part),
+        }
+    }
+    clean
+}
+
+fn reports(keys: Vec<ReportKeys>, notes: &mut Notes) -> Vec<ReportSpec> {
+    let mut reports: Vec<ReportSpec> = Vec::new();
+    for (place, keys) in keys.into_iter().enumerate() {
+        let pointer = format!("/reports/{place}");
+        keys.per.value();
+        let report = ReportSpec {
+            name: keys
+                .name
+                .map_or_else(|| keys.template.0.clone(), |name| name.0),
+            template: keys.template.0,
+            to: keys.to.into_iter().map(|address| address.0).collect(),
+            compare: keys.compare.value(),
+        };
+        if reports.iter().any(|other| other.name == report.name) {
+            let message = format!("two reports are called `{}`", report.name);
+            let hint =
+                "give one of them another `name`: the ledger tells mails apart by it".to_owned();
+            notes.wrong(&format!("{pointer}/template"), message, hint);
+        }
+        for (at, address) in report.to.iter().enumerate() {
+            let plain = |text: &str| {
+                let mailbox = text.parse::<lettre::message::Mailbox>().ok();
+                mailbox.map(|m| m.email.to_string().to_lowercase())
+            };
+            if report.to[..at]
+                .iter()
+                .any(|other| plain(other) == plain(address))
+            {
+                let message = format!("`{address}` is named twice");
+                notes.wrong(
+                    &format!("{pointer}/to/{at}"),
+                    message,
+                    "remove one of the two".to_owned(),
+                );
+            }
+        }
+        reports.push(report);
+    }
+    reports
+}
