@@ -2,7 +2,7 @@
 
 use crate::{
     domain::run::RunState,
-    engine::{EngineError, Outcome},
+    engine::{EngineError, Outcome, Remedy},
 };
 
 /// How the program ends.
@@ -43,21 +43,24 @@ impl Exit {
             }
             RunState::PartiallySucceeded => Self::Partly,
             RunState::Cancelled if interrupted => Self::Interrupted,
-            RunState::Failed if outcome.temporary => Self::Temporary,
-            RunState::Failed | RunState::Cancelled => Self::Failed,
+            RunState::Failed => Self::of_remedy(outcome.remedy),
+            RunState::Cancelled => Self::Failed,
         }
     }
 
     /// What an error that ends a command means.
     pub(super) fn of_error(error: &EngineError) -> Self {
         match error {
-            EngineError::Plan(_)
-            | EngineError::NoKey
-            | EngineError::MailNotConfigured { .. }
-            | EngineError::Report(_) => Self::WrongInput,
             EngineError::Cancelled => Self::Interrupted,
-            error if error.is_temporary() => Self::Temporary,
-            _ => Self::Failed,
+            error => Self::of_remedy(Some(error.remedy())),
+        }
+    }
+
+    fn of_remedy(remedy: Option<Remedy>) -> Self {
+        match remedy {
+            Some(Remedy::Wait) => Self::Temporary,
+            Some(Remedy::Input) => Self::WrongInput,
+            Some(Remedy::Other) | None => Self::Failed,
         }
     }
 }

@@ -16,6 +16,7 @@ pub(super) async fn list(global: &Global, clock: &Clock) -> Result<Exit, CliErro
     let store = open_store(&project.settings).await?;
     let last = store.last_runs().await.map_err(EngineError::from)?;
     store.close().await;
+    let last_of = |job: &Job| last.iter().find(|run| run.job == job.name);
     let now = clock.now();
     let next = |job: &Job| {
         let schedule = job.schedule.as_ref().filter(|_| job.enabled)?;
@@ -27,13 +28,13 @@ pub(super) async fn list(global: &Global, clock: &Clock) -> Result<Exit, CliErro
                 "name": job.name, "description": job.description, "enabled": job.enabled,
                 "cron": job.schedule.as_ref().map(|s| &s.cron),
                 "timezone": job.schedule.as_ref().map(|s| s.timezone.name()),
-                "next": next(job), "last_run": last.get(&job.name),
+                "next": next(job), "last_run": last_of(job),
             })
         });
         return Ok(print::json(&json!({ "jobs": jobs.collect::<Vec<_>>() })));
     }
     let rows = project.jobs.iter().map(|job| {
-        let state = last.get(&job.name).map_or("never run".to_owned(), |run| {
+        let state = last_of(job).map_or("never run".to_owned(), |run| {
             format!(
                 "{} ({})",
                 run.state.name().replace('_', " "),

@@ -58,8 +58,8 @@ fn update(bar: &ProgressBar, event: &Event<'_>) {
             bar.inc(1);
             bar.set_message(format!("{query} of {website_id}"));
         }
-        Event::Retrying { steps, seconds } => {
-            bar.set_message(format!("{steps} steps again in {seconds} s"));
+        Event::Retrying { seconds, why, .. } => {
+            bar.set_message(format!("again in {seconds} s: {why}"));
         }
         Event::ArtifactDone(artifact) => bar.set_message(artifact.path.clone()),
         Event::DeliveryDone(delivery) => bar.set_message(format!("mail to {}", delivery.to)),
@@ -84,10 +84,15 @@ pub(super) fn log_events() -> Events {
             website_id,
             outcome: Err(error),
         } => tracing::warn!(query, website_id, error, "step failed"),
-        Event::Retrying { steps, seconds } => tracing::warn!(
+        Event::Retrying {
+            steps,
+            seconds,
+            why,
+        } => tracing::warn!(
             steps,
             pause_secs = seconds,
-            "failed steps will be tried again"
+            why,
+            "what failed will be tried again"
         ),
         Event::ArtifactDone(a) => {
             tracing::info!(path = %a.path, rows = a.rows, bytes = a.bytes, written = a.written, "file in place");

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    config::{MailUrl, Project},
     domain::run::{DeliveryState, RunRecord, RunState, Trigger},
     engine::{Order, resolve_at},
 };
@@ -59,6 +60,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global, clock: &Clock) -> Resul
         for record in &records {
             summary(record);
         }
+        where_to_look(&project, &records);
     }
     let interrupted = cancel.is_cancelled();
     Ok(outcomes
@@ -113,6 +115,41 @@ fn summary(record: &RunRecord) {
     ));
     files(record);
     mails(record);
+}
+
+/// What to open now, for somebody who has just tried it.
+fn where_to_look(project: &Project, records: &[&RunRecord]) {
+    let shown = |path: &std::path::Path| {
+        let short = path.strip_prefix(&project.root).unwrap_or(path);
+        short.display().to_string()
+    };
+    for job in &project.jobs {
+        let ran = |r: &&&RunRecord| r.job == job.name && !r.artifacts.is_empty();
+        if !records.iter().any(|r| ran(&r)) {
+            continue;
+        }
+        let mut folders: Vec<String> = job.exports.iter().map(|e| shown(&clean(&e.to))).collect();
+        folders.dedup();
+        for folder in folders {
+            print::line(format!(
+                "look at {folder}: the files of {}; {folder}/_manifests/{} lists them",
+                job.name, job.name
+            ));
+        }
+    }
+    if let Some(MailUrl::Dir(folder)) = &project.settings.mail_url
+        && records.iter().any(|r| !r.deliveries.is_empty())
+    {
+        print::line(format!(
+            "look at {}: the mails; open an .html in a browser or an .eml in a mail program",
+            shown(folder)
+        ));
+    }
+}
+
+/// A path without `.` segments.
+fn clean(path: &std::path::Path) -> std::path::PathBuf {
+    path.components().collect()
 }
 
 fn files(record: &RunRecord) {

@@ -60,6 +60,8 @@ named! {
 named! {
     /// The state of a step.
     StepState {
+        /// Planned; its rows have not come yet.
+        Pending = "pending",
         /// Its rows are here and fit.
         Succeeded = "succeeded",
         /// It gave no rows; `error` says why.

@@ -1,348 +1,285 @@
 //! Reports: rendered once a website, delivered once a recipient.
 
-use std::cmp::Ordering;
-
-use chrono::SecondsFormat;
-use serde_json::{Map, Value, json};
-use tokio_util::sync::CancellationToken;
-
 use super::{
-    Engine, EngineError, Event, Order,
-    fetch::{Data, Fetched},
-    run::{Progress, one_line},
+    EngineError, Event,
+    context::Origin,
+    fetch::Fetched,
+    run::one_line,
+    work::{Progress, Work},
 };
 use crate::{
     domain::{
-        job::{Job, ReportSpec},
+        job::ReportSpec,
         run::{DeliveryRecord, DeliveryState},
-        schedule::Tick,
         website::Website,
     },
-    mail::{Failure, Message, domain_of, message_id},
-    plan::{Plan, Section},
-    report::{Rendered, daily, metrics},
+    mail::{Failure, Message, Transport, domain_of, message_id},
+    plan::Plan,
+    report::Rendered,
     store::{Begin, DeliveryKey},
 };
 
-/// A rendered report of one website.
-#[derive(Debug)]
-pub struct Page {
-    /// The report's name.
-    pub report: String,
-    /// The website.
-    pub website_id: String,
-    /// Subject, HTML and text.
-    pub rendered: Rendered,
+/// A report of one website for one recipient.
+struct Outgoing<'a> {
+    spec: &'a ReportSpec,
+    website: &'a Website,
+    to: &'a str,
+    rendered: Rendered,
 }
 
-/// The lists of the weekly report: title, query, and the names that generations give the column.
-const LISTS: [(&str, &str, &[&str]); 4] = [
-    ("Top pages", "pages", &["path", "name"]),
-    ("Top sources", "traffic", &["source", "name", "referrer"]),
-    (
-        "Top countries",
-        "countries",
-        &["country_name", "country", "name"],
-    ),
-    ("Devices", "device_types", &["device_type", "name"]),
-];
+/// What came of one try to send.
+struct Sent {
+    record: DeliveryRecord,
+    /// In words, where it did not work.
+    error: Option<String>,
+    /// Whether it may work a little later.
+    again: bool,
+}
 
-/// The tiles of the weekly report: label, metric, kind of change.
-const TILES: [(&str, &str, &str); 4] = [
-    ("Visitors", "visitors", "count"),
-    ("Page views", "pageviews", "count"),
-    ("Sessions", "sessions", "count"),
-    ("Bounce rate", "bounce_rate", "rate"),
-];
+/// The sender and where mails go.
+struct Mailer<'a> {
+    transport: &'a Transport,
+    from: &'a str,
+}
 
-impl Engine {
-    /// Renders and delivers every report whose data is complete.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the floor's one hand-over from fetching"
-    )]
+impl Work<'_> {
+    /// Renders and delivers every report whose data is complete. What a mail server would not take
+    /// for now is tried again, as often as the job says.
     pub(super) async fn deliver(
         &self,
-        job: &Job,
-        order: &Order,
         plan: &Plan,
         fetched: &[Fetched],
-        run: &str,
         progress: &mut Progress,
-        stop: &CancellationToken,
     ) -> Result<(), EngineError> {
-        let templates = self.templates(job)?;
+        let outgoing = self.render(plan, fetched, progress)?;
+        let Some(first) = outgoing.first() else {
+            return Ok(());
+        };
+        let mailer = self.mailer(first.spec)?;
+        let mut open: Vec<usize> = (0..outgoing.len()).collect();
+        let mut errors: Vec<Option<String>> = outgoing.iter().map(|_| None).collect();
+        loop {
+            let mut again = Vec::new();
+            for place in open {
+                if self.stop.is_cancelled() {
+                    return Err(EngineError::Cancelled);
+                }
+                let sent = self.send_one(plan, &mailer, &outgoing[place]).await?;
+                self.engine.events.tell(&Event::DeliveryDone(&sent.record));
+                let record = [sent.record];
+                let store = &self.engine.store;
+                store.save_deliveries(self.run, place, &record).await?;
+                let [record] = record;
+                match progress.deliveries.get_mut(place) {
+                    Some(before) => *before = record,
+                    None => progress.deliveries.push(record),
+                }
+                if sent.again {
+                    again.push(place);
+                }
+                errors[place] = sent.error;
+            }
+            let why = again.first().and_then(|place| errors[*place].clone());
+            let Some(why) = why.filter(|_| self.may_retry(progress)) else {
+                progress.temporary |= !again.is_empty();
+                progress.errors.extend(errors.into_iter().flatten());
+                return Ok(());
+            };
+            self.pause(progress, again.len(), &why).await?;
+            self.start_attempt(progress).await?;
+            open = again;
+        }
+    }
+
+    fn mailer(&self, spec: &ReportSpec) -> Result<Mailer<'_>, EngineError> {
+        let missing = |setting| EngineError::MailNotConfigured {
+            report: spec.name.clone(),
+            setting,
+        };
+        let from = self.engine.settings.mail_from.as_deref();
+        Ok(Mailer {
+            transport: self
+                .engine
+                .transport
+                .as_deref()
+                .ok_or_else(|| missing("mail.url"))?,
+            from: from.ok_or_else(|| missing("mail.from"))?,
+        })
+    }
+
+    /// Each report of each website whose data is complete, for each of its recipients.
+    fn render<'p>(
+        &'p self,
+        plan: &'p Plan,
+        fetched: &[Fetched],
+        progress: &mut Progress,
+    ) -> Result<Vec<Outgoing<'p>>, EngineError> {
+        let job = self.job;
+        let origin = Origin {
+            job,
+            plan,
+            fetched,
+            run: self.run,
+        };
+        let mut outgoing = Vec::new();
+        let templates = self.engine.templates(job)?;
         for (report, (spec, template)) in job.reports.iter().zip(&templates).enumerate() {
             for (index, website) in plan.websites.iter().enumerate() {
-                let sections: Vec<&Section> = plan
-                    .sections
-                    .iter()
-                    .filter(|s| s.report == report && s.website == index)
-                    .collect();
-                if sections
-                    .iter()
-                    .any(|s| s.steps().any(|step| fetched[step].is_err()))
-                {
+                let sections = origin.sections(report, index);
+                if !origin.is_complete(&sections) {
                     progress.errors.push(format!(
                         "the report `{}` of {} was not sent: its data is incomplete",
                         spec.name, website.id
                     ));
                     continue;
                 }
-                let rendered = match template
-                    .render(&self.context(job, spec, plan, website, &sections, fetched, run))
-                {
-                    Ok(rendered) => rendered,
-                    Err(error) => {
-                        progress.errors.push(one_line(&error));
-                        continue;
-                    }
-                };
-                for to in &spec.to {
-                    if stop.is_cancelled() {
-                        return Err(EngineError::Cancelled);
-                    }
-                    let record = self
-                        .deliver_one(
-                            job, order, plan, spec, website, &rendered, to, run, progress,
-                        )
-                        .await?;
-                    self.events.tell(&Event::DeliveryDone(&record));
-                    progress.deliveries.push(record);
+                let context = self.engine.context(origin, spec, website, &sections);
+                match template.render(&context) {
+                    Ok(rendered) => outgoing.extend(spec.to.iter().map(|to| Outgoing {
+                        spec,
+                        website,
+                        to,
+                        rendered: rendered.clone(),
+                    })),
+                    Err(error) => progress.errors.push(one_line(&error)),
                 }
             }
         }
-        Ok(())
+        Ok(outgoing)
     }
 
     /// One message to one recipient, at most once.
-    #[expect(
-        clippy::too_many_arguments,
-        clippy::too_many_lines,
-        reason = "one sequence: ask the ledger, hand over, record"
-    )]
-    async fn deliver_one(
+    async fn send_one(
         &self,
-        job: &Job,
-        order: &Order,
         plan: &Plan,
-        spec: &ReportSpec,
-        website: &Website,
-        rendered: &Rendered,
-        to: &str,
-        run: &str,
-        progress: &mut Progress,
-    ) -> Result<DeliveryRecord, EngineError> {
-        let missing = |setting| EngineError::MailNotConfigured {
-            report: spec.name.clone(),
-            setting,
-        };
-        let transport = self.transport.as_ref().ok_or_else(|| missing("mail.url"))?;
-        let from = self
-            .settings
-            .mail_from
-            .as_deref()
-            .ok_or_else(|| missing("mail.from"))?;
-        let key = delivery_key(job, plan, spec, website, to);
-        let domain = domain_of(from);
-        let parts = [
-            &key.job,
-            &key.report,
-            &key.website_id,
-            &key.window_start,
-            &key.window_end,
-            &key.timezone,
-            &key.recipient,
-        ];
-        let id_of = |number: u32| message_id(&parts.map(String::as_str), number, &domain);
-        let mut record = DeliveryRecord {
-            report: spec.name.clone(),
-            website_id: Some(website.id.clone()),
-            to: to.to_owned(),
-            subject: rendered.subject.clone(),
-            state: DeliveryState::Sent,
-            message_id: String::new(),
-        };
-        let begin = self.store.begin_delivery(
-            &key,
-            run,
-            &rendered.subject,
-            id_of,
-            order.force,
-            self.clock.now(),
-        );
+        mailer: &Mailer<'_>,
+        mail: &Outgoing<'_>,
+    ) -> Result<Sent, EngineError> {
+        let engine = self.engine;
+        let key = self.key(plan, mail);
+        let domain = domain_of(mailer.from);
+        let parts = key.parts();
+        let id_of = |number: u32| message_id(&parts, number, &domain);
+        let (now, force) = (engine.clock.now(), self.order.force);
+        let subject = &mail.rendered.subject;
+        let begin = engine
+            .store
+            .begin_delivery(&key, self.run, subject, id_of, force, now);
         let number = match begin.await? {
             Begin::Send(number) => number,
-            Begin::AlreadySent {
-                subject,
-                message_id,
-            } => {
-                return Ok(DeliveryRecord {
-                    subject,
-                    message_id,
-                    state: DeliveryState::AlreadySent,
-                    ..record
-                });
-            }
-            Begin::Unknown {
-                subject,
-                message_id,
-            } => {
-                progress.errors.push(format!("whether `{}` of {} reached {to} is unknown; it is not sent again by itself: ask, then use --force", spec.name, website.id));
-                return Ok(DeliveryRecord {
-                    subject,
-                    message_id,
-                    state: DeliveryState::Unknown,
-                    ..record
-                });
-            }
-            Begin::InFlight => {
-                return Ok(DeliveryRecord {
-                    state: DeliveryState::Pending,
-                    ..record
-                });
-            }
+            other => return Ok(not_sent(mail, other)),
         };
-        record.message_id = id_of(number);
-        let message = Message {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            subject: rendered.subject.clone(),
-            html: rendered.html.clone(),
-            text: rendered.text.clone(),
-            message_id: record.message_id.clone(),
-            list_id: format!("{}.{}.databuddy-jobs", spec.name, job.name),
-            unsubscribe: self.settings.mail_unsubscribe.clone(),
-            date: self.clock.now(),
+        let message = self.message(plan, mailer, mail, id_of(number));
+        let mut sent = Sent {
+            record: record(mail, DeliveryState::Sent, message.message_id.clone()),
+            error: None,
+            again: false,
         };
-        let mut error = None;
-        if let Err((failure, why)) = transport.send(&message).await {
-            progress.errors.push(format!("mail to {to}: {why}"));
-            progress.temporary |= failure == Failure::NotSent;
-            error = Some(why);
-            record.state = match failure {
+        if let Err((failure, why)) = mailer.transport.send(&message).await {
+            sent.record.state = match failure {
                 Failure::Refused => DeliveryState::Refused,
                 Failure::NotSent => DeliveryState::Pending,
                 Failure::Unknown => DeliveryState::Unknown,
             };
+            sent.again = failure == Failure::NotSent;
+            sent.error = Some(format!("mail to {}: {why}", mail.to));
         }
-        self.store
-            .finish_delivery(
-                &key,
-                number,
-                record.state,
-                error.as_deref(),
-                self.clock.now(),
-            )
-            .await?;
-        Ok(record)
+        let (state, error) = (sent.record.state, sent.error.as_deref());
+        let finish = engine
+            .store
+            .finish_delivery(&key, number, state, error, engine.clock.now());
+        finish.await?;
+        Ok(sent)
     }
 
-    /// The reports of a job as they would be sent, outside the ledger.
-    ///
-    /// # Errors
-    /// The server or a template refuses, or a step has no rows.
-    pub async fn preview(&self, job: &Job, tick: Tick) -> Result<Vec<Page>, EngineError> {
-        let plan = self.plan(job, tick).await?;
-        let mut results: Vec<Option<Fetched>> = plan.steps.iter().map(|_| None).collect();
-        let all: Vec<usize> = (0..plan.steps.len()).collect();
-        self.attempt(job, &plan, &all, &mut results, &CancellationToken::new())
-            .await?;
-        let mut fetched = Vec::new();
-        for result in results {
-            match result {
-                Some(Ok(data)) => fetched.push(Ok(data)),
-                Some(Err(error)) => return Err(EngineError::Incomplete(error.message)),
-                None => {
-                    return Err(EngineError::Incomplete(
-                        "a part of the answer is missing".to_owned(),
-                    ));
-                }
-            }
-        }
-        let mut pages = Vec::new();
-        for (report, (spec, template)) in job.reports.iter().zip(&self.templates(job)?).enumerate()
-        {
-            for (index, website) in plan.websites.iter().enumerate() {
-                let sections: Vec<&Section> = plan
-                    .sections
-                    .iter()
-                    .filter(|s| s.report == report && s.website == index)
-                    .collect();
-                let context =
-                    self.context(job, spec, &plan, website, &sections, &fetched, "preview");
-                pages.push(Page {
-                    report: spec.name.clone(),
-                    website_id: website.id.clone(),
-                    rendered: template.render(&context)?,
-                });
-            }
-        }
-        Ok(pages)
-    }
-
-    /// What a template sees.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a context is made of all of them"
-    )]
-    fn context(
+    fn message(
         &self,
-        job: &Job,
-        spec: &ReportSpec,
         plan: &Plan,
-        website: &Website,
-        sections: &[&Section],
-        fetched: &[Fetched],
-        run: &str,
-    ) -> Value {
-        let window = |w: &crate::domain::window::Window| {
-            json!({
-                "start": w.start, "end": w.end, "days": w.days(), "timezone": w.timezone.name(), "label": w.label(),
-            })
-        };
-        let data = |step: usize| fetched[step].as_ref().ok();
-        let rows = |step: usize| data(step).map_or(&[][..], |d: &Data| d.rows.as_slice());
-        let mut q = Map::new();
-        for section in sections {
-            let days = plan.steps[section.current].window;
-            q.insert(section.query.clone(), json!({
-                "rows": rows(section.current),
-                "current": metrics(rows(section.current)),
-                "previous": section.previous.map(|step| metrics(rows(step))).unwrap_or_default(),
-                "daily": section.daily.map(|step| daily(rows(step), days.start, days.end)).unwrap_or_default(),
-            }));
+        mailer: &Mailer<'_>,
+        mail: &Outgoing<'_>,
+        message_id: String,
+    ) -> Message {
+        let (report, site) = (&mail.spec.name, &mail.website.id);
+        let label = format!(
+            "{}_{report}_{site}_{}",
+            plan.window.end,
+            address_of(mail.to)
+        );
+        Message {
+            label,
+            from: mailer.from.to_owned(),
+            to: mail.to.to_owned(),
+            subject: mail.rendered.subject.clone(),
+            html: mail.rendered.html.clone(),
+            text: mail.rendered.text.clone(),
+            message_id,
+            list_id: format!("{}.{}.databuddy-jobs", mail.spec.name, self.job.name),
+            unsubscribe: self.engine.settings.mail_unsubscribe.clone(),
+            date: self.engine.clock.now(),
         }
-        let q = Value::Object(q);
-        json!({
-            "metrics": tiles(&q), "days": bars(&q), "lists": lists(&q),
-            "q": q,
-            "job": { "name": job.name, "description": job.description },
-            "report": { "name": spec.name },
-            "run": { "id": run, "made_at": self.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true) },
-            "website": { "id": website.id, "name": website.display_name(), "domain": website.domain },
-            "window": window(&plan.window),
-            "previous": plan.previous.as_ref().map(window),
-        })
+    }
+
+    /// What makes this delivery one delivery.
+    fn key(&self, plan: &Plan, mail: &Outgoing<'_>) -> DeliveryKey {
+        DeliveryKey {
+            job: self.job.name.clone(),
+            report: mail.spec.name.clone(),
+            website_id: mail.website.id.clone(),
+            window_start: plan.window.start.to_string(),
+            window_end: plan.window.end.to_string(),
+            timezone: plan.window.timezone.name().to_owned(),
+            recipient: address_of(mail.to),
+        }
     }
 }
 
-/// What makes this delivery one delivery.
-fn delivery_key(
-    job: &Job,
-    plan: &Plan,
-    spec: &ReportSpec,
-    website: &Website,
-    to: &str,
-) -> DeliveryKey {
-    DeliveryKey {
-        job: job.name.clone(),
-        report: spec.name.clone(),
-        website_id: website.id.clone(),
-        window_start: plan.window.start.to_string(),
-        window_end: plan.window.end.to_string(),
-        timezone: plan.window.timezone.name().to_owned(),
-        recipient: address_of(to),
+fn record(mail: &Outgoing<'_>, state: DeliveryState, message_id: String) -> DeliveryRecord {
+    DeliveryRecord {
+        report: mail.spec.name.clone(),
+        website_id: Some(mail.website.id.clone()),
+        to: mail.to.to_owned(),
+        subject: mail.rendered.subject.clone(),
+        state,
+        message_id,
+    }
+}
+
+/// What the ledger says of a mail that may not be handed over now.
+fn not_sent(mail: &Outgoing<'_>, begin: Begin) -> Sent {
+    let (state, earlier, error) = match begin {
+        Begin::AlreadySent {
+            subject,
+            message_id,
+        } => (
+            DeliveryState::AlreadySent,
+            Some((subject, message_id)),
+            None,
+        ),
+        Begin::Unknown {
+            subject,
+            message_id,
+        } => {
+            let why = format!(
+                "whether `{}` of {} reached {} is unknown; it is not sent again by itself: ask, then use --force",
+                mail.spec.name, mail.website.id, mail.to
+            );
+            (
+                DeliveryState::Unknown,
+                Some((subject, message_id)),
+                Some(why),
+            )
+        }
+        Begin::InFlight | Begin::Send(_) => (DeliveryState::Pending, None, None),
+    };
+    let mut record = record(mail, state, String::new());
+    if let Some((subject, message_id)) = earlier {
+        record.subject = subject;
+        record.message_id = message_id;
+    }
+    Sent {
+        record,
+        error,
+        again: false,
     }
 }
 
@@ -352,58 +289,4 @@ fn address_of(to: &str) -> String {
         .rsplit_once('<')
         .map_or(to, |(_, rest)| rest.trim_end_matches('>'));
     inner.trim().to_lowercase()
-}
-
-fn tiles(q: &Value) -> Vec<Value> {
-    let (now, before) = (&q["summary"]["current"], &q["summary"]["previous"]);
-    let tile = |(label, name, kind): &(&str, &str, &str)| {
-        let value = now[*name].as_f64()?;
-        let change = before[*name]
-            .as_f64()
-            .map(|b| crate::report::change(value, b, kind));
-        let value = if *kind == "rate" {
-            format!("{value:.1}%")
-        } else {
-            crate::report::num(value)
-        };
-        Some(json!({ "label": label, "value": value, "change": change.unwrap_or_default() }))
-    };
-    TILES.iter().filter_map(tile).collect()
-}
-
-fn bars(q: &Value) -> Vec<Value> {
-    let days = q["summary"]["daily"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let value = |day: &Value| day["pageviews"].as_f64().unwrap_or_default();
-    let most = days.iter().map(value).fold(1.0, f64::max);
-    let bar = |day: &Value| {
-        let date = day["date"]
-            .as_str()
-            .and_then(|d| d.parse::<chrono::NaiveDate>().ok());
-        let label = date
-            .map(|d| d.format("%a %-d %b").to_string())
-            .unwrap_or_default();
-        json!({ "label": label, "value": value(day), "share": (value(day) / most * 100.0).round() })
-    };
-    days.iter().map(bar).collect()
-}
-
-fn lists(q: &Value) -> Vec<Value> {
-    let list = |(title, query, names): &(&str, &str, &[&str])| {
-        let rows = q[*query]["rows"].as_array()?;
-        let value = |row: &Value| row["visitors"].as_f64().or(row["pageviews"].as_f64());
-        let mut rows: Vec<&Value> = rows.iter().collect();
-        rows.sort_by(|a, b| value(b).partial_cmp(&value(a)).unwrap_or(Ordering::Equal));
-        let rows = rows.into_iter().take(5).map(|row| {
-            let name = names
-                .iter()
-                .find_map(|n| row[*n].as_str())
-                .filter(|n| !n.is_empty());
-            json!({ "name": name.unwrap_or("(none)"), "value": value(row).unwrap_or_default() })
-        });
-        Some(json!({ "title": format!("{title}, by visitors"), "rows": rows.collect::<Vec<_>>() }))
-    };
-    LISTS.iter().filter_map(list).collect()
 }

@@ -1,5 +1,6 @@
 //! What ends a run, or keeps it from starting.
 
+use super::Remedy;
 use crate::{
     api::{ApiError, Kind},
     export::ExportError,
@@ -52,6 +53,9 @@ pub enum EngineError {
         /// The window in words.
         window: String,
     },
+    /// Somebody else may write the same days now.
+    #[error("another runner has taken this run's lease over: nothing more was published here")]
+    LeaseLost,
     /// Interrupted.
     #[error("interrupted: nothing half-written was left; run it again to finish")]
     Cancelled,
@@ -71,8 +75,19 @@ impl EngineError {
                 error.kind(),
                 Kind::RateLimited | Kind::Unavailable | Kind::Protocol
             ),
-            Self::Busy { .. } => true,
+            Self::Busy { .. } | Self::LeaseLost => true,
             _ => false,
+        }
+    }
+
+    /// What would have to change.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            error if error.is_temporary() => Remedy::Wait,
+            Self::Plan(_) | Self::NoKey | Self::MailNotConfigured { .. } | Self::Report(_) => {
+                Remedy::Input
+            }
+            _ => Remedy::Other,
         }
     }
 }

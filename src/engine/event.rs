@@ -33,12 +33,14 @@ pub enum Event<'a> {
         /// Rows, or why there are none.
         outcome: Result<u64, &'a str>,
     },
-    /// Failed steps are tried again after a pause.
+    /// What failed is tried again after a pause.
     Retrying {
         /// Steps to fetch again.
         steps: usize,
         /// The pause.
         seconds: u64,
+        /// What failed.
+        why: &'a str,
     },
     /// A file is in place.
     ArtifactDone(&'a ArtifactRecord),

@@ -1,20 +1,28 @@
 //! Fetching the steps of a plan, and again those that failed for a passing reason.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::Pin};
 
 use arrow::record_batch::RecordBatch;
-use futures::stream::{self, StreamExt};
+use futures::{
+    Stream,
+    stream::{self, StreamExt},
+};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, EngineError, Event,
-    run::{Progress, one_line},
+    run::one_line,
+    work::{Progress, Work},
 };
 use crate::{
-    api::{Complete, Retry, Rows},
-    domain::{job::Job, query::Limit, request::Request},
-    plan::{Plan, Step},
+    api::{Complete, PartError, Retry, Rows},
+    domain::{
+        job::Job,
+        query::Limit,
+        request::Request,
+        run::{StepRecord, StepState},
+    },
+    plan::{Plan, Section, Step},
     table::{TableBuilder, known_columns},
 };
 
@@ -43,111 +51,119 @@ pub(super) struct StepError {
 /// The result of one step.
 pub(super) type Fetched = Result<Data, StepError>;
 
-impl Engine {
-    /// Fetches every step, in the order of the plan.
+impl Work<'_> {
+    /// Fetches every step, in the order of the plan; failed ones again, as often as the job says.
     pub(super) async fn fetch(
         &self,
-        job: &Job,
         plan: &Plan,
-        run: &str,
         progress: &mut Progress,
-        stop: &CancellationToken,
     ) -> Result<Vec<Fetched>, EngineError> {
         let mut results: Vec<Option<Fetched>> = plan.steps.iter().map(|_| None).collect();
         let mut open: Vec<usize> = (0..plan.steps.len()).collect();
         loop {
-            let number = progress.attempts;
-            self.events.tell(&Event::AttemptStarted {
-                number,
+            self.engine.events.tell(&Event::AttemptStarted {
+                number: progress.attempts,
                 steps: open.len(),
             });
-            self.attempt(job, plan, &open, &mut results, stop).await?;
+            let mut answers = self.engine.ask(self.job, plan, &open);
+            while let Some(answer) = self
+                .stop
+                .run_until_cancelled(answers.next())
+                .await
+                .ok_or(EngineError::Cancelled)?
+            {
+                let done: Vec<usize> = answer.iter().map(|(index, _)| *index).collect();
+                for (index, result) in answer {
+                    record(&mut progress.steps[index], &result);
+                    results[index] = Some(result);
+                }
+                let steps = done.iter().map(|index| (*index, &progress.steps[*index]));
+                self.engine.store.save_steps(self.run, steps).await?;
+            }
+            drop(answers);
             let retryable = |i: &usize| matches!(&results[*i], Some(Err(e)) if e.retryable);
             open.retain(retryable);
-            if open.is_empty() || progress.attempts >= job.retry.attempts {
-                progress.temporary = !open.is_empty();
+            let Some(first) = open.first() else { break };
+            if !self.may_retry(progress) {
+                progress.temporary = true;
                 break;
             }
-            self.pause(job, progress.attempts, open.len(), stop).await?;
-            progress.attempts = self.store.start_attempt(run, self.clock.now()).await?;
+            let why = progress.steps[*first].error.clone().unwrap_or_default();
+            self.pause(progress, open.len(), &why).await?;
+            self.start_attempt(progress).await?;
         }
-        let missing = || {
-            Err(StepError {
-                message: "the answer did not hold it".to_owned(),
-                retryable: false,
-            })
-        };
+        for (step, result) in progress.steps.iter_mut().zip(&mut results) {
+            let result = result.get_or_insert_with(|| Err(lacking()));
+            record(step, result);
+        }
         Ok(results
             .into_iter()
-            .map(|result| result.unwrap_or_else(missing))
+            .map(|r| r.unwrap_or_else(|| Err(lacking())))
             .collect())
     }
+}
 
-    /// One attempt at the open steps.
-    pub(super) async fn attempt(
-        &self,
-        job: &Job,
-        plan: &Plan,
+fn record(step: &mut StepRecord, result: &Fetched) {
+    match result {
+        Ok(data) => {
+            step.state = StepState::Succeeded;
+            step.rows = data.count;
+            step.error = None;
+        }
+        Err(error) => {
+            step.state = StepState::Failed;
+            step.rows = 0;
+            step.error = Some(error.message.clone());
+        }
+    }
+}
+
+fn lacking() -> StepError {
+    StepError {
+        message: "the answer did not hold it".to_owned(),
+        retryable: false,
+    }
+}
+
+impl Engine {
+    /// Asks for the given steps, several requests at once: for each request the results of its steps.
+    pub(super) fn ask<'a>(
+        &'a self,
+        job: &'a Job,
+        plan: &'a Plan,
         open: &[usize],
-        results: &mut [Option<Fetched>],
-        stop: &CancellationToken,
-    ) -> Result<(), EngineError> {
+    ) -> Pin<Box<dyn Stream<Item = Vec<(usize, Fetched)>> + Send + 'a>> {
         let in_files: BTreeSet<usize> = plan.artifacts.iter().map(|a| a.step).collect();
-        let in_reports: BTreeSet<usize> = plan
-            .sections
-            .iter()
-            .flat_map(|s| s.steps().collect::<Vec<_>>())
-            .collect();
+        let in_reports: BTreeSet<usize> = plan.sections.iter().flat_map(Section::steps).collect();
         let requests = plan.requests_for(job, open);
-        let at_once = usize::try_from(self.settings.max_in_flight)
-            .unwrap_or(1)
-            .max(1);
-        let mut answers = stream::iter(requests)
-            .map(|request| async move { (self.client.query(&request).await, request) })
-            .buffer_unordered(at_once);
-        while let Some((answer, request)) = stop
-            .run_until_cancelled(answers.next())
-            .await
-            .ok_or(EngineError::Cancelled)?
-        {
-            for (index, rows) in match answer {
+        let at_once = usize::try_from(self.settings.max_in_flight).unwrap_or(1);
+        let answers = stream::iter(requests)
+            .map(move |request| async move { (self.client.query(&request).await, request) })
+            .buffer_unordered(at_once.max(1));
+        Box::pin(answers.map(move |(answer, request)| {
+            let results = match answer {
                 Ok(parts) => parts
                     .into_iter()
-                    .filter_map(|(id, rows)| Some((Plan::step_of(&id)?, rows)))
-                    .map(|(index, rows)| {
-                        (
-                            index,
-                            rows.map_err(|e| StepError {
-                                message: e.message,
-                                retryable: e.retryable,
-                            }),
-                        )
-                    })
-                    .collect::<Vec<_>>(),
+                    .filter_map(|(id, rows)| Some((Plan::step_of(&id)?, rows.map_err(failed))))
+                    .collect(),
                 Err(error) => failed_parts(&request, &error),
-            } {
+            };
+            let finish = |(index, rows): (usize, Result<Rows, StepError>)| {
                 let step = &plan.steps[index];
-                let data = rows.and_then(|rows| {
-                    self.data(
-                        job,
-                        step,
-                        &rows,
-                        in_files.contains(&index),
-                        in_reports.contains(&index),
-                    )
-                });
+                let (table, json) = (in_files.contains(&index), in_reports.contains(&index));
+                let result = rows.and_then(|rows| self.data(job, step, &rows, table, json));
                 self.events.tell(&Event::StepDone {
                     query: &step.query,
                     website_id: &step.website_id,
-                    outcome: data
+                    outcome: result
                         .as_ref()
                         .map(|d| d.count)
                         .map_err(|e| e.message.as_str()),
                 });
-                results[index] = Some(data);
-            }
-        }
-        Ok(())
+                (index, result)
+            };
+            results.into_iter().map(finish).collect()
+        }))
     }
 
     /// Rows as a table and as JSON, as far as anything is made of them.
@@ -195,6 +211,13 @@ impl Engine {
             table: batch,
             rows: values,
         })
+    }
+}
+
+fn failed(error: PartError) -> StepError {
+    StepError {
+        message: error.message,
+        retryable: error.retryable,
     }
 }
 

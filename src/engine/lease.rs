@@ -20,7 +20,8 @@ pub(super) struct Lease {
     store: Arc<Store>,
     name: String,
     run: String,
-    _renewing: DropGuard,
+    #[expect(dead_code, reason = "dropping it ends the renewal")]
+    renewing: Arc<DropGuard>,
 }
 
 impl Lease {
@@ -31,46 +32,64 @@ impl Lease {
         clock: &Clock,
         name: String,
         run: &str,
-        lost: CancellationToken,
+        lost: &CancellationToken,
     ) -> Result<Option<Self>, EngineError> {
         if !store.acquire_lease(&name, run, clock.now(), TTL).await? {
             return Ok(None);
         }
         store.heartbeat(run, clock.now()).await?;
         let stop = CancellationToken::new();
-        let (s, c, n, r, st) = (
-            Arc::clone(store),
-            clock.clone(),
-            name.clone(),
-            run.to_owned(),
-            stop.clone(),
-        );
-        tokio::spawn(async move {
-            let mut every = tokio::time::interval(RENEW);
-            every.tick().await;
-            while st.run_until_cancelled(every.tick()).await.is_some() {
-                let renewed = s.renew_lease(&n, &r, c.now(), TTL).await;
-                let alive = s.heartbeat(&r, c.now()).await;
-                if let Err(error) = &alive {
-                    tracing::warn!(%error, "the run's sign of life could not be recorded");
-                }
-                if matches!(renewed, Ok(false)) {
-                    tracing::error!(run = %r, "another run has taken over: stopping");
-                    lost.cancel();
-                    break;
-                }
-            }
-        });
-        Ok(Some(Self {
+        let lease = Self {
             store: Arc::clone(store),
             name,
             run: run.to_owned(),
-            _renewing: stop.drop_guard(),
-        }))
+            renewing: Arc::new(stop.clone().drop_guard()),
+        };
+        let renewed = Renewal {
+            store: Arc::clone(store),
+            clock: clock.clone(),
+            name: lease.name.clone(),
+            run: lease.run.clone(),
+        };
+        tokio::spawn(renewed.until(stop, lost.clone()));
+        Ok(Some(lease))
     }
 
     /// Gives the lease back.
     pub(super) async fn release(self) -> Result<(), EngineError> {
         Ok(self.store.release_lease(&self.name, &self.run).await?)
+    }
+}
+
+/// The task that renews a lease.
+struct Renewal {
+    store: Arc<Store>,
+    clock: Clock,
+    name: String,
+    run: String,
+}
+
+impl Renewal {
+    async fn until(self, stop: CancellationToken, lost: CancellationToken) {
+        let mut every = tokio::time::interval(RENEW);
+        every.tick().await;
+        let mut held_until = self.clock.now() + TTL;
+        while stop.run_until_cancelled(every.tick()).await.is_some() {
+            let now = self.clock.now();
+            if let Err(error) = self.store.heartbeat(&self.run, now).await {
+                tracing::warn!(%error, "the run's sign of life could not be recorded");
+            }
+            let renewed = self
+                .store
+                .renew_lease(&self.name, &self.run, now, TTL)
+                .await;
+            match renewed {
+                Ok(true) => held_until = now + TTL,
+                Ok(false) => return lost.cancel(),
+                // A store that is away for longer than the lease holds is a lost lease
+                Err(_) if now >= held_until => return lost.cancel(),
+                Err(error) => tracing::warn!(%error, "the lease could not be renewed yet"),
+            }
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! Runs jobs: fetches what the plan says, publishes files, sends mails, and records it all.
 
+mod context;
 mod deliver;
 mod error;
 mod event;
 mod fetch;
 mod lease;
+mod preview;
 mod publish;
 mod run;
 mod serve;
 mod tick;
+mod work;
 
-pub use deliver::Page;
 pub use error::EngineError;
 pub use event::{Event, Events};
-pub use run::{Order, Outcome};
+pub use preview::Page;
+pub use run::{Order, Outcome, Remedy};
 pub use tick::{At, resolve_at};
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};

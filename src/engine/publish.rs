@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
-    Engine, EngineError, Event, Order,
+    Engine, EngineError, Event,
     fetch::Fetched,
-    run::{Progress, one_line},
+    run::one_line,
+    work::{Progress, Work},
 };
 use crate::{
     api::Complete,
@@ -23,17 +22,15 @@ use crate::{
 /// The files that one manifest lists.
 type Units<'a> = BTreeMap<(&'a Path, String), Vec<&'a PlannedArtifact>>;
 
-impl Engine {
+impl Work<'_> {
     /// Publishes every file whose step has rows, then the manifests.
-    pub(super) fn publish(
+    pub(super) async fn publish(
         &self,
-        job: &Job,
-        order: &Order,
         plan: &Plan,
         fetched: &[Fetched],
         progress: &mut Progress,
-        stop: &CancellationToken,
     ) -> Result<(), EngineError> {
+        let job = self.job;
         let mut units: Units<'_> = BTreeMap::new();
         for artifact in &plan.artifacts {
             let export = &job.exports[artifact.export];
@@ -41,13 +38,14 @@ impl Engine {
             units.entry((&export.to, unit)).or_default().push(artifact);
         }
         for ((root, unit), artifacts) in units {
-            if stop.is_cancelled() {
+            if self.stop.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
-            let destination = Destination::directory(root)?;
+            let saved = progress.artifacts.len();
+            let destination = Destination::directory(root, &job.name)?;
             let old = destination.read_manifest(&job.name, &unit)?;
             let step = &plan.steps[artifacts[0].step];
-            let mut new = self.manifest(job, order, &step.window);
+            let mut new = self.manifest(&step.window);
             // A manifest of another source is declined before a file is touched
             Manifest::merge(old.clone(), new.clone())?;
             for artifact in artifacts {
@@ -56,11 +54,11 @@ impl Engine {
                     Err(error) => Err(error.message.clone()),
                     Ok(data) => {
                         let put = Put {
-                            engine: self,
+                            engine: self.engine,
                             job,
                             artifact,
                             step,
-                            force: order.force,
+                            force: self.order.force,
                             old: old.as_ref(),
                         };
                         put.one(&destination, data)
@@ -69,7 +67,7 @@ impl Engine {
                 };
                 match result {
                     Ok((file, record)) => {
-                        self.events.tell(&Event::ArtifactDone(&record));
+                        self.engine.events.tell(&Event::ArtifactDone(&record));
                         progress.artifacts.push(record);
                         new.files.push(file);
                     }
@@ -88,21 +86,26 @@ impl Engine {
             }
             let merged = Manifest::merge(old, new)?;
             destination.write_manifest(&job.name, &unit, &merged)?;
+            let new = &progress.artifacts[saved..];
+            self.engine
+                .store
+                .save_artifacts(self.run, saved, new)
+                .await?;
         }
         Ok(())
     }
 
-    fn manifest(&self, job: &Job, order: &Order, window: &Window) -> Manifest {
+    fn manifest(&self, window: &Window) -> Manifest {
         Manifest::new(
-            &job.name,
+            &self.job.name,
             ManifestWindow {
                 start: window.start.to_string(),
                 end: window.end.to_string(),
                 timezone: window.timezone.name().to_owned(),
             },
-            window.is_over_at(order.tick.0),
-            &self.source,
-            &job.definition_hash,
+            window.is_over_at(self.order.tick.0),
+            &self.engine.source,
+            &self.job.definition_hash,
         )
     }
 }

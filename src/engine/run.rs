@@ -1,19 +1,25 @@
 //! One run from its tick to its record.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, EngineError, Event, fetch::Fetched, lease::Lease};
-use crate::domain::{
-    job::Job,
-    run::{
-        ArtifactRecord, DeliveryRecord, DeliveryState, RunRecord, RunState, StepRecord, StepState,
-        Trigger, WindowRecord,
-    },
-    schedule::Tick,
+use super::{
+    Engine, EngineError, Event,
+    lease::Lease,
+    work::{Progress, Work},
 };
-use crate::{plan::Plan, store::NewRun};
+use crate::{
+    domain::{
+        job::Job,
+        run::{
+            DeliveryRecord, DeliveryState, RunRecord, RunState, StepRecord, StepState, Trigger,
+            WindowRecord,
+        },
+        schedule::Tick,
+    },
+    store::NewRun,
+};
 
 /// Letters of a run id: no look-alikes, none that shells or URLs treat in a special way.
 const ID_LETTERS: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
@@ -34,19 +40,19 @@ pub struct Order {
 pub struct Outcome {
     /// Its record.
     pub record: RunRecord,
-    /// Whether what failed may well work a little later.
-    pub temporary: bool,
+    /// What would have to change for it to work; `None` where nothing failed.
+    pub remedy: Option<Remedy>,
 }
 
-/// What a run has done so far; its record in the making.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    pub(super) attempts: u32,
-    pub(super) steps: Vec<StepRecord>,
-    pub(super) artifacts: Vec<ArtifactRecord>,
-    pub(super) deliveries: Vec<DeliveryRecord>,
-    pub(super) errors: Vec<String>,
-    pub(super) temporary: bool,
+/// What would have to change for a failed run to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Time: the same run may well work a little later.
+    Wait,
+    /// The job, its templates or the settings.
+    Input,
+    /// Something else: the message says what.
+    Other,
 }
 
 impl Engine {
@@ -61,16 +67,56 @@ impl Engine {
         cancel: &CancellationToken,
     ) -> Result<Option<Outcome>, EngineError> {
         let started = Instant::now();
+        let mut record = self.new_record(job, order);
+        let new = NewRun {
+            tick: order.tick.0,
+            definition_hash: &job.definition_hash,
+            record: &record,
+            now: self.clock.now(),
+        };
+        if !self.store.create_run(new).await? {
+            return Ok(None);
+        }
+        let mut engine = self.for_job(job);
+        engine.client = engine.client.for_run();
+        if order.trigger == Trigger::Schedule {
+            // A service that runs for years must see websites that were added since
+            engine.server = std::sync::Arc::default();
+        }
+        let label = self.label(job, order);
+        self.events.tell(&Event::RunStarted {
+            run: &record.id,
+            job: &job.name,
+            window: label.clone(),
+        });
+        let mut progress = Progress::default();
+        let result = engine
+            .guarded(job, order, &record.id, &label, &mut progress, cancel)
+            .await;
+        let counts = engine.client.counts();
+        (record.requests, record.retries) = (counts.requests, counts.retries);
+        let remedy = conclude(&mut record, progress, result);
+        record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.store.finish_run(&record, self.clock.now()).await?;
+        self.events.tell(&Event::RunFinished(&record));
+        Ok(Some(Outcome { record, remedy }))
+    }
+
+    fn label(&self, job: &Job, order: &Order) -> String {
+        let window = job
+            .window
+            .resolve(order.tick.0, self.settings.api_days, job.timezone);
+        window.label()
+    }
+
+    fn new_record(&self, job: &Job, order: &Order) -> RunRecord {
         let window = job
             .window
             .resolve(order.tick.0, self.settings.api_days, job.timezone);
         let zone = job.schedule.as_ref().map_or(job.timezone, |s| s.timezone);
-        let id: String = std::iter::repeat_with(|| ID_LETTERS[fastrand::usize(..ID_LETTERS.len())])
-            .take(10)
-            .map(char::from)
-            .collect();
-        let mut record = RunRecord {
-            id: id.clone(),
+        let letter = || char::from(ID_LETTERS[fastrand::usize(..ID_LETTERS.len())]);
+        RunRecord {
+            id: std::iter::repeat_with(letter).take(10).collect(),
             job: job.name.clone(),
             tick: order.tick.to_rfc3339_in(zone),
             state: RunState::Running,
@@ -89,40 +135,7 @@ impl Engine {
             artifacts: Vec::new(),
             deliveries: Vec::new(),
             error: None,
-        };
-        let new = NewRun {
-            tick: order.tick.0,
-            definition_hash: &job.definition_hash,
-            record: &record,
-            now: self.clock.now(),
-        };
-        if !self.store.create_run(new).await? {
-            return Ok(None);
         }
-        let label = window.label();
-        self.events.tell(&Event::RunStarted {
-            run: &id,
-            job: &job.name,
-            window: label.clone(),
-        });
-        let mut engine = self.for_job(job);
-        engine.client = engine.client.for_run();
-        if order.trigger == Trigger::Schedule {
-            // A service that runs for years must see websites that were added since
-            engine.server = Arc::default();
-        }
-        let mut progress = Progress::default();
-        let result = engine
-            .guarded(job, order, &id, &label, &mut progress, cancel)
-            .await;
-        let counts = engine.client.counts();
-        record.requests = counts.requests;
-        record.retries = counts.retries;
-        let temporary = conclude(&mut record, progress, result);
-        record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.store.save_run(&record).await?;
-        self.events.tell(&Event::RunFinished(&record));
-        Ok(Some(Outcome { record, temporary }))
     }
 
     /// The work under its lease and its timeout.
@@ -130,158 +143,70 @@ impl Engine {
         &self,
         job: &Job,
         order: &Order,
-        id: &str,
+        run: &str,
         label: &str,
         progress: &mut Progress,
         cancel: &CancellationToken,
     ) -> Result<(), EngineError> {
-        let busy = || EngineError::Busy {
+        let stop = cancel.child_token();
+        let (lost, timed_out) = (CancellationToken::new(), CancellationToken::new());
+        let name = format!("job:{}", job.name);
+        let lease = Lease::acquire(&self.store, &self.clock, name, run, &lost).await?;
+        let lease = lease.ok_or_else(|| EngineError::Busy {
             job: job.name.clone(),
             window: label.to_owned(),
-        };
-        let stop = cancel.child_token();
-        let name = format!("job:{}", job.name);
-        let lease = Lease::acquire(&self.store, &self.clock, name, id, stop.clone())
-            .await?
-            .ok_or_else(busy)?;
-        let (timer, deadline) = (stop.clone(), job.timeout);
-        let watch = tokio::spawn(async move {
-            tokio::time::sleep(deadline).await;
-            timer.cancel();
+        })?;
+        let watch = tokio::spawn({
+            let (stop, lost, timed_out) = (stop.clone(), lost.clone(), timed_out.clone());
+            let timeout = job.timeout;
+            async move {
+                tokio::select! {
+                    () = tokio::time::sleep(timeout) => timed_out.cancel(),
+                    () = lost.cancelled() => {}
+                }
+                stop.cancel();
+            }
         });
-        let result = self.work(job, order, id, progress, &stop).await;
-        let timed_out = watch.is_finished();
+        let work = Work {
+            engine: self,
+            job,
+            order,
+            run,
+            stop: &stop,
+        };
+        let result = work.go(progress).await;
         watch.abort();
         lease.release().await?;
         match result {
-            Err(EngineError::Cancelled) if !cancel.is_cancelled() && timed_out => {
-                Err(EngineError::TimedOut {
-                    seconds: deadline.as_secs(),
-                })
-            }
-            Err(EngineError::Cancelled) if !cancel.is_cancelled() => Err(busy()),
+            Err(EngineError::Cancelled) if lost.is_cancelled() => Err(EngineError::LeaseLost),
+            Err(EngineError::Cancelled) if timed_out.is_cancelled() => Err(EngineError::TimedOut {
+                seconds: job.timeout.as_secs(),
+            }),
             other => other,
         }
     }
-
-    /// Plan, fetch, publish, deliver.
-    async fn work(
-        &self,
-        job: &Job,
-        order: &Order,
-        id: &str,
-        progress: &mut Progress,
-        stop: &CancellationToken,
-    ) -> Result<(), EngineError> {
-        let plan = Arc::new(
-            self.plan_with_retries(job, order.tick, id, progress, stop)
-                .await?,
-        );
-        let fetched = self.fetch(job, &plan, id, progress, stop).await?;
-        record_steps(&plan, &fetched, progress);
-        self.publish(job, order, &plan, &fetched, progress, stop)?;
-        self.deliver(job, order, &plan, &fetched, id, progress, stop)
-            .await
-    }
-
-    /// Requests retry by themselves; a server that is away for longer costs an attempt of the run.
-    async fn plan_with_retries(
-        &self,
-        job: &Job,
-        tick: Tick,
-        id: &str,
-        progress: &mut Progress,
-        stop: &CancellationToken,
-    ) -> Result<Plan, EngineError> {
-        loop {
-            progress.attempts = self.store.start_attempt(id, self.clock.now()).await?;
-            let planned = stop.run_until_cancelled(self.plan(job, tick)).await;
-            match planned.ok_or(EngineError::Cancelled)? {
-                Err(error) if error.is_temporary() && progress.attempts < job.retry.attempts => {
-                    tracing::warn!(%error, attempt = progress.attempts, "the server cannot be read yet");
-                    self.pause(job, progress.attempts, 0, stop).await?;
-                }
-                other => return other,
-            }
-        }
-    }
-
-    /// The pause before attempt `done + 1`.
-    pub(super) async fn pause(
-        &self,
-        job: &Job,
-        done: u32,
-        steps: usize,
-        stop: &CancellationToken,
-    ) -> Result<(), EngineError> {
-        let doubled = job
-            .retry
-            .backoff
-            .saturating_mul(2_u32.saturating_pow(done.saturating_sub(1)));
-        let wait = doubled.min(job.retry.max_backoff);
-        self.events.tell(&Event::Retrying {
-            steps,
-            seconds: wait.as_secs(),
-        });
-        let slept = stop.run_until_cancelled(tokio::time::sleep(wait)).await;
-        slept.ok_or(EngineError::Cancelled)
-    }
 }
 
-fn record_steps(plan: &Plan, fetched: &[Fetched], progress: &mut Progress) {
-    progress.steps = plan
-        .steps
-        .iter()
-        .zip(fetched)
-        .map(|(step, fetched)| StepRecord {
-            query: step.query.clone(),
-            website_id: Some(step.website_id.clone()),
-            link_id: None,
-            start: step.window.start.to_string(),
-            end: step.window.end.to_string(),
-            state: if fetched.is_ok() {
-                StepState::Succeeded
-            } else {
-                StepState::Failed
-            },
-            rows: fetched.as_ref().map_or(0, |data| data.count),
-            error: fetched.as_ref().err().map(|e| e.message.clone()),
-        })
-        .collect();
-}
-
-/// Turns progress and result into the final state; says whether the failure is temporary.
-fn conclude(record: &mut RunRecord, progress: Progress, result: Result<(), EngineError>) -> bool {
+/// Turns progress and result into the final state; says what would have to change.
+fn conclude(
+    record: &mut RunRecord,
+    progress: Progress,
+    result: Result<(), EngineError>,
+) -> Option<Remedy> {
     record.attempts = progress.attempts;
     record.rows = progress.steps.iter().map(|s| s.rows).sum();
     record.steps = progress.steps;
     record.artifacts = progress.artifacts;
     record.deliveries = progress.deliveries;
     let mut errors = progress.errors;
-    let failed_steps: Vec<&StepRecord> = record
-        .steps
-        .iter()
-        .filter(|s| s.state == StepState::Failed)
-        .collect();
-    if let Some(first) = failed_steps.first() {
-        let message = first.error.as_deref().unwrap_or("no reason was given");
-        errors.insert(
-            0,
-            format!(
-                "{} of {} steps failed, the first `{}` of {}: {message}",
-                failed_steps.len(),
-                record.steps.len(),
-                first.query,
-                first.website_id.as_deref().unwrap_or("no website"),
-            ),
-        );
-    }
+    errors.splice(0..0, failed_steps(&record.steps));
     let is_done =
         |d: &DeliveryRecord| matches!(d.state, DeliveryState::Sent | DeliveryState::AlreadySent);
     let something_done = !record.artifacts.is_empty() || record.deliveries.iter().any(is_done);
-    let temporary = match &result {
-        Err(error) => error.is_temporary(),
-        Ok(()) => progress.temporary,
+    let remedy = match &result {
+        Err(error) => error.remedy(),
+        Ok(()) if progress.temporary => Remedy::Wait,
+        Ok(()) => Remedy::Other,
     };
     record.state = match result {
         Err(EngineError::Cancelled | EngineError::TimedOut { .. }) => RunState::Cancelled,
@@ -293,8 +218,30 @@ fn conclude(record: &mut RunRecord, progress: Progress, result: Result<(), Engin
     if let Err(error) = result {
         errors.insert(0, one_line(&error));
     }
+    for step in &mut record.steps {
+        if step.state == StepState::Pending {
+            step.state = StepState::Cancelled;
+        }
+    }
     record.error = (!errors.is_empty()).then(|| errors.join("; "));
-    temporary
+    (record.state != RunState::Succeeded).then_some(remedy)
+}
+
+/// How many steps failed, and the first of them in full.
+fn failed_steps(steps: &[StepRecord]) -> Option<String> {
+    let failed: Vec<&StepRecord> = steps
+        .iter()
+        .filter(|s| s.state == StepState::Failed)
+        .collect();
+    let first = failed.first()?;
+    Some(format!(
+        "{} of {} steps failed, the first `{}` of {}: {}",
+        failed.len(),
+        steps.len(),
+        first.query,
+        first.website_id.as_deref().unwrap_or("no website"),
+        first.error.as_deref().unwrap_or("no reason was given"),
+    ))
 }
 
 /// An error with its causes, on one line.

@@ -13,17 +13,20 @@ use super::{ExportError, Manifest, ManifestFile, Staged, stage::hash};
 #[derive(Debug, Clone)]
 pub struct Destination {
     root: PathBuf,
+    /// How unfinished files of the job are called: under its lease, those that lie there are dead.
+    unfinished: String,
 }
 
 impl Destination {
-    /// A directory, made where it is missing.
+    /// A directory for the files of a job, made where it is missing.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn directory(root: &Path) -> Result<Self, ExportError> {
+    pub fn directory(root: &Path, job: &str) -> Result<Self, ExportError> {
         fs::create_dir_all(root).map_err(file_error(root, "made"))?;
         Ok(Self {
             root: root.to_owned(),
+            unfinished: format!(".databuddy-jobs.{job}."),
         })
     }
 
@@ -98,13 +101,28 @@ impl Destination {
             .join(format!("{unit}.json"))
     }
 
+    /// Removes what killed runs of this job left half-written in the folder.
+    fn sweep(&self, folder: &Path) {
+        let is_dead = |name: &std::ffi::OsStr| {
+            name.to_str()
+                .is_some_and(|name| name.starts_with(&self.unfinished))
+        };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| is_dead(&entry.file_name())) {
+            if let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "a leftover could not be removed");
+            }
+        }
+    }
+
     /// A hidden file in the folder of `target`, which a rename puts in place; gone when dropped.
     fn temp_beside(&self, target: &Path) -> Result<NamedTempFile, ExportError> {
         let folder = target.parent().unwrap_or(&self.root);
         let fail = file_error(folder, "written");
         fs::create_dir_all(folder).map_err(&fail)?;
+        self.sweep(folder);
         tempfile::Builder::new()
-            .prefix(".databuddy-jobs-")
+            .prefix(&self.unfinished)
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .tempfile_in(folder)
             .map_err(&fail)
@@ -169,7 +187,7 @@ mod tests {
     #[test]
     fn equal_tables_give_equal_bytes_that_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let to = Destination::directory(&folder.path().join("lake")).unwrap();
+        let to = Destination::directory(&folder.path().join("lake"), "nightly").unwrap();
         let staging = folder.path().join("staging");
         let one = stage(&table(1), Format::Parquet, Compression::Zstd, &staging).unwrap();
         let two = stage(&table(1), Format::Parquet, Compression::Zstd, &staging).unwrap();
@@ -196,12 +214,30 @@ mod tests {
     #[test]
     fn a_failed_publication_leaves_what_was_there_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let to = Destination::directory(folder.path()).unwrap();
+        let to = Destination::directory(folder.path(), "nightly").unwrap();
         fs::create_dir_all(folder.path().join("data.csv/in-the-way")).unwrap();
         let staging = tempfile::tempdir().unwrap();
         let staged = stage(&table(1), Format::Csv, Compression::None, staging.path()).unwrap();
         assert!(to.publish(&staged, "data.csv").is_err());
         assert!(folder.path().join("data.csv/in-the-way").is_dir());
         assert_eq!(leftovers(folder.path()), 0);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_behind_is_removed_and_other_jobs_files_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".databuddy-jobs.nightly.x1", ".databuddy-jobs.other.x1"] {
+            fs::write(folder.path().join(name), "half a file").unwrap();
+        }
+        let to = Destination::directory(folder.path(), "nightly").unwrap();
+        let staging = tempfile::tempdir().unwrap();
+        let staged = stage(&table(1), Format::Csv, Compression::None, staging.path()).unwrap();
+        to.publish(&staged, "data.csv").unwrap();
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, [".databuddy-jobs.other.x1", "data.csv"]);
     }
 }

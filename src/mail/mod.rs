@@ -29,6 +29,8 @@ pub struct Message {
     pub text: String,
     /// Without angle brackets.
     pub message_id: String,
+    /// What files of it are called in a folder, for people; the id makes it unique.
+    pub label: String,
     /// `report.job.databuddy-jobs`.
     pub list_id: String,
     /// A `mailto:`.
@@ -198,10 +200,26 @@ fn to_mime(message: &Message) -> Result<Mime, MailError> {
     builder.multipart(body).map_err(|e| wrong(e.to_string()))
 }
 
+/// A file name that tells people which mail it is, and is always the same for the same mail.
+fn stem(message: &Message) -> String {
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.@".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let label: String = message.label.chars().map(plain).take(120).collect();
+    let id = message.message_id.split('@').next().unwrap_or_default();
+    let (hash, number) = id.split_once('.').unwrap_or((id, "1"));
+    let hash: String = hash.chars().take(8).collect();
+    format!("{}_{hash}.{number}", label.trim_start_matches('.'))
+}
+
 /// The HTML first, then the message: whoever sees the `.eml` finds both.
 fn write(folder: &std::path::Path, message: &Message, mime: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let stem = message.message_id.split('@').next().unwrap_or_default();
+    let stem = stem(message);
     for (extension, bytes) in [("html", message.html.as_bytes()), ("eml", mime)] {
         let mut file = tempfile::Builder::new()
             .prefix(".mail-")
@@ -228,6 +246,7 @@ mod tests {
             html: "<p>Grüße</p>".to_owned(),
             text: "Grüße".to_owned(),
             message_id: message_id(&["job", "ann@example.org"], 1, "example.org"),
+            label: "2026-11-22 weekly Acme".to_owned(),
             list_id: "weekly.job.databuddy-jobs".to_owned(),
             unsubscribe: Some("mailto:stop@example.org".to_owned()),
             date: "2026-11-23T07:00:00Z".parse().unwrap(),
@@ -248,6 +267,11 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names.len(), 2);
+        let name = names[0].file_name().unwrap().to_str().unwrap();
+        assert!(
+            name.starts_with("2026-11-22-weekly-Acme_") && name.ends_with(".1.eml"),
+            "{name}"
+        );
         let raw = fs::read(&names[0]).unwrap();
         let mail = MessageParser::default().parse(&raw).unwrap();
         assert_eq!(mail.subject(), Some("Acme: 1,219 visitors – ü"));

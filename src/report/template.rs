@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tera::{Context, Tera};
 
-use super::filters;
+use super::{filters, functions};
 
 /// The four files of a report.
 const FILES: [&str; 4] = ["report.yaml", "subject.txt", "body.html", "body.txt"];
@@ -125,6 +125,7 @@ impl Template {
         })?;
         let mut tera = Tera::new();
         filters::register(&mut tera);
+        functions::register(&mut tera);
         let files = FILES
             .into_iter()
             .zip(sources)

@@ -31,14 +31,14 @@ pub enum StoreError {
         /// The newest that this program knows.
         known: i64,
     },
-    /// A stored run cannot be read.
-    #[error("run `{id}` in the store `{}` cannot be read", .file.display())]
-    Document {
+    /// A word in it means nothing to this program.
+    #[error("the run store `{}` has the {what} `{found}`, which this program does not know: use the program that wrote it", .file.display())]
+    Unknown {
         /// The file.
         file: PathBuf,
-        /// The run.
-        id: String,
-        /// Why.
-        source: serde_json::Error,
+        /// What the word stands for.
+        what: &'static str,
+        /// The word.
+        found: String,
     },
 }

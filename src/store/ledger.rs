@@ -25,6 +25,21 @@ pub struct DeliveryKey {
     pub recipient: String,
 }
 
+impl DeliveryKey {
+    /// Its parts, in the order that Message-IDs derive from.
+    pub fn parts(&self) -> [&str; 7] {
+        [
+            &self.job,
+            &self.report,
+            &self.website_id,
+            &self.window_start,
+            &self.window_end,
+            &self.timezone,
+            &self.recipient,
+        ]
+    }
+}
+
 /// Whether a mail may be handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begin {

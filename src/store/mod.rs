@@ -3,6 +3,7 @@
 mod error;
 mod lease;
 mod ledger;
+mod parts;
 mod runs;
 
 pub use error::StoreError;

@@ -1,12 +1,10 @@
-//! Runs. The row carries what is searched for; the document is the run as `--json` prints it.
-
-use std::collections::BTreeMap;
+//! Runs and their attempts.
 
 use chrono::{DateTime, Utc};
 use sqlx::{Row, any::AnyRow};
 
 use super::{Store, StoreError};
-use crate::domain::run::{RunRecord, RunState};
+use crate::domain::run::{RunRecord, RunState, StepState, Trigger, WindowRecord};
 
 /// How long a run counts as alive after its last sign of life, in milliseconds.
 const ALIVE_MS: i64 = 60_000;
@@ -38,20 +36,25 @@ pub enum Found {
 impl Store {
     /// Records a run as running. `false`: a scheduled run of that job and tick exists already.
     pub async fn create_run(&self, run: NewRun<'_>) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO runs (id, job, tick_ms, trigger_name, state, created_ms,
-            alive_until_ms, attempts, definition_hash, document)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO runs (id, job, tick_ms, tick, trigger_name, state, window_start,
+            window_end, timezone, created_ms, alive_until_ms, definition_hash,
+            attempts, requests, retries, row_count, duration_ms)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, 0, 0, 0)
+            ON CONFLICT DO NOTHING";
         let now = run.now.timestamp_millis();
         let done = sqlx::query(sql)
             .bind(&run.record.id)
             .bind(&run.record.job)
             .bind(run.tick.timestamp_millis())
+            .bind(&run.record.tick)
             .bind(run.record.trigger.name())
-            .bind(RunState::Running.name())
+            .bind(run.record.state.name())
+            .bind(&run.record.window.start)
+            .bind(&run.record.window.end)
+            .bind(&run.record.window.timezone)
             .bind(now)
             .bind(now + ALIVE_MS)
             .bind(run.definition_hash)
-            .bind(to_document(run.record))
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
@@ -68,8 +71,34 @@ impl Store {
             .fetch_one(&self.pool)
             .await
             .map_err(self.wrap())?;
-        let attempts: i64 = row.try_get("attempts").map_err(self.wrap())?;
-        Ok(u32::try_from(attempts).unwrap_or(u32::MAX))
+        let number: i64 = row.try_get("attempts").map_err(self.wrap())?;
+        sqlx::query("INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)")
+            .bind(run)
+            .bind(number)
+            .bind(now.timestamp_millis())
+            .execute(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// Ends the attempt that is under way; `error` says why another one is needed.
+    pub async fn end_attempt(
+        &self,
+        run: &str,
+        error: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE attempts SET ended_ms = $1, error = $2 WHERE run_id = $3 AND ended_ms IS NULL";
+        sqlx::query(sql)
+            .bind(now.timestamp_millis())
+            .bind(error.map(str::to_owned))
+            .bind(run)
+            .execute(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        Ok(())
     }
 
     /// Says that the run goes on.
@@ -83,11 +112,24 @@ impl Store {
         Ok(())
     }
 
-    /// Records the run as it stands: while it goes on, and when it ends.
-    pub async fn save_run(&self, run: &RunRecord) -> Result<(), StoreError> {
-        sqlx::query("UPDATE runs SET state = $1, document = $2 WHERE id = $3")
+    /// Records how the run ended, with all its steps, artifacts and deliveries.
+    pub async fn finish_run(&self, run: &RunRecord, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.end_attempt(&run.id, run.error.as_deref(), now).await?;
+        self.save_steps(&run.id, run.steps.iter().enumerate())
+            .await?;
+        self.save_artifacts(&run.id, 0, &run.artifacts).await?;
+        self.save_deliveries(&run.id, 0, &run.deliveries).await?;
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let sql = "UPDATE runs SET state = $1, attempts = $2, requests = $3, retries = $4,
+            row_count = $5, duration_ms = $6, error = $7 WHERE id = $8";
+        sqlx::query(sql)
             .bind(run.state.name())
-            .bind(to_document(run))
+            .bind(i64::from(run.attempts))
+            .bind(whole(run.requests))
+            .bind(whole(run.retries))
+            .bind(whole(run.rows))
+            .bind(whole(run.duration_ms))
+            .bind(run.error.clone())
             .bind(&run.id)
             .execute(&self.pool)
             .await
@@ -95,46 +137,52 @@ impl Store {
         Ok(())
     }
 
-    /// Marks runs that stopped giving a sign of life as failed; how many there were.
-    pub async fn abandon_dead_runs(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
-        let sql = "SELECT id, document FROM runs WHERE state = $1 AND alive_until_ms < $2";
-        let rows = sqlx::query(sql)
+    /// Marks runs that stopped giving a sign of life as failed, and their open steps as cancelled;
+    /// how many there were.
+    pub async fn abandon_dead_runs(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let dead = "state = $1 AND alive_until_ms < $2";
+        let steps = format!(
+            "UPDATE steps SET state = $3 WHERE state = $4 AND run_id IN (SELECT id FROM runs WHERE {dead})"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(steps))
             .bind(RunState::Running.name())
             .bind(now.timestamp_millis())
+            .bind(StepState::Cancelled.name())
+            .bind(StepState::Pending.name())
+            .execute(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        let runs = format!("UPDATE runs SET state = $3, error = $4 WHERE {dead}");
+        let done = sqlx::query(sqlx::AssertSqlSafe(runs))
+            .bind(RunState::Running.name())
+            .bind(now.timestamp_millis())
+            .bind(RunState::Failed.name())
+            .bind("the program was stopped before this run ended; run the job again")
+            .execute(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        Ok(done.rows_affected())
+    }
+
+    /// The run whose id starts so, in full.
+    pub async fn find_run(&self, prefix: &str) -> Result<Found, StoreError> {
+        let sql = "SELECT * FROM runs WHERE substr(id, 1, length($1)) = $1 ORDER BY id";
+        let rows = sqlx::query(sql)
+            .bind(prefix)
             .fetch_all(&self.pool)
             .await
             .map_err(self.wrap())?;
-        for row in &rows {
-            let mut run = self.read_row(row)?;
-            run.state = RunState::Failed;
-            run.error = Some("the program was stopped before this run ended".to_owned());
-            self.save_run(&run).await?;
-        }
-        Ok(rows.len())
-    }
-
-    /// The run whose id starts so.
-    pub async fn find_run(&self, prefix: &str) -> Result<Found, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, document FROM runs WHERE substr(id, 1, length($1)) = $1 ORDER BY id",
-        )
-        .bind(prefix)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(self.wrap())?;
-        Ok(match rows.as_slice() {
-            [] => Found::None,
-            [one] => Found::One(Box::new(self.read_row(one)?)),
-            many => {
-                let ids = many.iter().map(|row| Ok(self.read_row(row)?.id));
-                Found::Many(ids.collect::<Result<_, StoreError>>()?)
-            }
+        let mut runs = self.in_full(&rows).await?;
+        Ok(match runs.len() {
+            0 => Found::None,
+            1 => Found::One(Box::new(runs.remove(0))),
+            _ => Found::Many(runs.into_iter().map(|run| run.id).collect()),
         })
     }
 
-    /// Runs, newest first; of one job or of all.
+    /// Runs in full, newest first; of one job or of all.
     pub async fn runs(&self, job: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
-        let sql = "SELECT id, document FROM runs WHERE $1 = '' OR job = $1
+        let sql = "SELECT * FROM runs WHERE $1 = '' OR job = $1
             ORDER BY created_ms DESC, id LIMIT $2";
         let rows = sqlx::query(sql)
             .bind(job.unwrap_or_default())
@@ -142,34 +190,70 @@ impl Store {
             .fetch_all(&self.pool)
             .await
             .map_err(self.wrap())?;
-        rows.iter().map(|row| self.read_row(row)).collect()
+        self.in_full(&rows).await
     }
 
-    /// The newest run of each job.
-    pub async fn last_runs(&self) -> Result<BTreeMap<String, RunRecord>, StoreError> {
-        let sql = "SELECT id, document FROM runs AS r WHERE created_ms =
-            (SELECT MAX(created_ms) FROM runs AS s WHERE s.job = r.job)";
+    /// The newest run of each job, in full.
+    pub async fn last_runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        let sql = "SELECT * FROM runs AS r WHERE id = (SELECT id FROM runs AS s
+            WHERE s.job = r.job ORDER BY created_ms DESC, id LIMIT 1) ORDER BY job";
         let rows = sqlx::query(sql)
             .fetch_all(&self.pool)
             .await
             .map_err(self.wrap())?;
-        let runs = rows
-            .iter()
-            .map(|row| self.read_row(row).map(|run| (run.job.clone(), run)));
-        runs.collect()
+        self.in_full(&rows).await
     }
 
-    fn read_row(&self, row: &AnyRow) -> Result<RunRecord, StoreError> {
-        let id: String = row.try_get("id").map_err(self.wrap())?;
-        let document: String = row.try_get("document").map_err(self.wrap())?;
-        serde_json::from_str(&document).map_err(|source| StoreError::Document {
-            file: self.file.clone(),
-            id,
-            source,
+    async fn in_full(&self, rows: &[AnyRow]) -> Result<Vec<RunRecord>, StoreError> {
+        let mut runs = Vec::new();
+        for row in rows {
+            let mut run = self.read_run(row)?;
+            run.steps = self.steps_of(&run.id).await?;
+            run.artifacts = self.artifacts_of(&run.id).await?;
+            run.deliveries = self.deliveries_of(&run.id).await?;
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    fn read_run(&self, row: &AnyRow) -> Result<RunRecord, StoreError> {
+        let text = |name: &str| row.try_get::<String, _>(name).map_err(self.wrap());
+        let state = text("state")?;
+        let trigger = text("trigger_name")?;
+        Ok(RunRecord {
+            id: text("id")?,
+            job: text("job")?,
+            tick: text("tick")?,
+            state: RunState::parse(&state).ok_or_else(|| self.unknown("state", &state))?,
+            trigger: Trigger::parse(&trigger).ok_or_else(|| self.unknown("trigger", &trigger))?,
+            window: WindowRecord {
+                start: text("window_start")?,
+                end: text("window_end")?,
+                timezone: text("timezone")?,
+            },
+            attempts: u32::try_from(self.count(row, "attempts")?).unwrap_or(u32::MAX),
+            requests: self.count(row, "requests")?,
+            retries: self.count(row, "retries")?,
+            rows: self.count(row, "row_count")?,
+            duration_ms: self.count(row, "duration_ms")?,
+            steps: Vec::new(),
+            artifacts: Vec::new(),
+            deliveries: Vec::new(),
+            error: row.try_get("error").map_err(self.wrap())?,
         })
     }
-}
 
-fn to_document(run: &RunRecord) -> String {
-    serde_json::to_string(run).expect("a record has string keys only")
+    /// A column that is never negative.
+    pub(super) fn count(&self, row: &AnyRow, name: &str) -> Result<u64, StoreError> {
+        let value: i64 = row.try_get(name).map_err(self.wrap())?;
+        Ok(u64::try_from(value).unwrap_or(0))
+    }
+
+    pub(super) fn unknown(&self, what: &'static str, found: &str) -> StoreError {
+        StoreError::Unknown {
+            file: self.file.clone(),
+            what,
+            found: found.to_owned(),
+        }
+    }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::*;
-use crate::domain::run::{DeliveryState, RunRecord, RunState, Trigger, WindowRecord};
+use crate::domain::run::{
+    ArtifactRecord, DeliveryRecord, DeliveryState, RunRecord, RunState, StepRecord, StepState,
+    Trigger, WindowRecord,
+};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -31,6 +34,19 @@ fn record(id: &str, trigger: Trigger) -> RunRecord {
         steps: Vec::new(),
         artifacts: Vec::new(),
         deliveries: Vec::new(),
+        error: None,
+    }
+}
+
+fn step(state: StepState, rows: u64) -> StepRecord {
+    StepRecord {
+        query: "pages".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        link_id: None,
+        start: "2026-11-16".to_owned(),
+        end: "2026-11-22".to_owned(),
+        state,
+        rows,
         error: None,
     }
 }
@@ -93,7 +109,30 @@ async fn a_run_comes_back_as_it_was_saved() {
     let mut run = record("abc", Trigger::Manual);
     run.state = RunState::PartiallySucceeded;
     run.error = Some("half".to_owned());
-    store.save_run(&run).await.unwrap();
+    run.attempts = 1;
+    (run.requests, run.retries, run.rows, run.duration_ms) = (3, 1, 7, 412);
+    run.steps = vec![step(StepState::Succeeded, 7), step(StepState::Failed, 0)];
+    run.steps[1].error = Some("ECONNREFUSED".to_owned());
+    run.artifacts = vec![ArtifactRecord {
+        query: "pages".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        link_id: None,
+        path: "out/x.parquet".to_owned(),
+        rows: 7,
+        bytes: 812,
+        sha256: "ab".to_owned(),
+        written: true,
+    }];
+    run.deliveries = vec![DeliveryRecord {
+        report: "weekly".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        to: "ann@example.org".to_owned(),
+        subject: "S".to_owned(),
+        state: DeliveryState::AlreadySent,
+        message_id: "m1@x".to_owned(),
+    }];
+    let end = at("2026-11-23T07:00:03Z");
+    store.finish_run(&run, end).await.unwrap();
     store.close().await;
     let store = Store::open(&file).await.unwrap();
     match store.find_run("ab").await.unwrap() {
@@ -101,7 +140,7 @@ async fn a_run_comes_back_as_it_was_saved() {
         other => panic!("{other:?}"),
     }
     assert_eq!(store.runs(Some("weekly"), 9).await.unwrap(), [run.clone()]);
-    assert_eq!(store.last_runs().await.unwrap()["weekly"], run);
+    assert_eq!(store.last_runs().await.unwrap(), [run.clone()]);
     assert!(store.runs(Some("other"), 9).await.unwrap().is_empty());
 }
 
@@ -200,26 +239,24 @@ async fn a_lease_excludes_others_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_run_without_a_sign_of_life_is_marked_failed() {
+async fn a_killed_run_is_marked_failed_and_shows_how_far_it_came() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("s.db")).await.unwrap();
     create(&store, "a", Trigger::Manual).await;
-    assert_eq!(
-        store
-            .abandon_dead_runs(at("2026-11-23T07:00:30Z"))
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        store
-            .abandon_dead_runs(at("2026-11-23T07:02:00Z"))
-            .await
-            .unwrap(),
-        1
-    );
-    assert_eq!(
-        store.runs(None, 1).await.unwrap()[0].state,
-        RunState::Failed
-    );
+    let steps = [step(StepState::Pending, 0), step(StepState::Pending, 0)];
+    store
+        .save_steps("a", steps.iter().enumerate())
+        .await
+        .unwrap();
+    let done = step(StepState::Succeeded, 7);
+    store.save_steps("a", [(1, &done)]).await.unwrap();
+    let alive = at("2026-11-23T07:00:30Z");
+    assert_eq!(store.abandon_dead_runs(alive).await.unwrap(), 0);
+    let dead = at("2026-11-23T07:02:00Z");
+    assert_eq!(store.abandon_dead_runs(dead).await.unwrap(), 1);
+    let run = store.runs(None, 1).await.unwrap().remove(0);
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.error.unwrap().contains("stopped before"));
+    let states: Vec<_> = run.steps.iter().map(|s| s.state).collect();
+    assert_eq!(states, [StepState::Cancelled, StepState::Succeeded]);
 }

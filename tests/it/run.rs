@@ -173,7 +173,7 @@ fn an_unknown_website_fails_the_run_before_anything_is_written() {
         "web_nope",
     ];
     let (code, document) = workspace.json(&args);
-    assert_eq!(code, 1, "{document:#}");
+    assert_eq!(code, 2, "{document:#}");
     let run = &document["runs"][0];
     assert_eq!(run["state"], "failed");
     assert!(

@@ -1,0 +1,114 @@
+//! The work of one run: plan, fetch, publish, deliver, and what it has done so far.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Engine, EngineError, Event, Order};
+use crate::{
+    domain::{
+        job::Job,
+        run::{ArtifactRecord, DeliveryRecord, StepRecord, StepState},
+    },
+    plan::{Plan, Step},
+};
+
+/// One run at work.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) job: &'a Job,
+    pub(super) order: &'a Order,
+    /// The run's id.
+    pub(super) run: &'a str,
+    /// Cancelled by a person, a signal, the timeout or a lost lease.
+    pub(super) stop: &'a CancellationToken,
+}
+
+/// What a run has done so far; its record in the making.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) attempts: u32,
+    pub(super) steps: Vec<StepRecord>,
+    pub(super) artifacts: Vec<ArtifactRecord>,
+    pub(super) deliveries: Vec<DeliveryRecord>,
+    pub(super) errors: Vec<String>,
+    pub(super) temporary: bool,
+}
+
+impl Work<'_> {
+    /// Plan, fetch, publish, deliver.
+    pub(super) async fn go(&self, progress: &mut Progress) -> Result<(), EngineError> {
+        let plan = self.plan(progress).await?;
+        progress.steps = plan.steps.iter().map(pending).collect();
+        let steps = progress.steps.iter().enumerate();
+        self.engine.store.save_steps(self.run, steps).await?;
+        let fetched = self.fetch(&plan, progress).await?;
+        self.publish(&plan, &fetched, progress).await?;
+        self.deliver(&plan, &fetched, progress).await
+    }
+
+    /// Requests retry by themselves; a server that is away for longer costs an attempt of the run.
+    async fn plan(&self, progress: &mut Progress) -> Result<Plan, EngineError> {
+        loop {
+            self.start_attempt(progress).await?;
+            let planning = self.engine.plan(self.job, self.order.tick);
+            let planned = self.stop.run_until_cancelled(planning).await;
+            match planned.ok_or(EngineError::Cancelled)? {
+                Err(error) if error.is_temporary() && self.may_retry(progress) => {
+                    let why = super::run::one_line(&error);
+                    self.pause(progress, 0, &why).await?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    pub(super) async fn start_attempt(&self, progress: &mut Progress) -> Result<(), EngineError> {
+        let now = self.engine.clock.now();
+        progress.attempts = self.engine.store.start_attempt(self.run, now).await?;
+        Ok(())
+    }
+
+    pub(super) fn may_retry(&self, progress: &Progress) -> bool {
+        progress.attempts < self.job.retry.attempts
+    }
+
+    /// Ends the attempt, and waits before the next one.
+    pub(super) async fn pause(
+        &self,
+        progress: &Progress,
+        steps: usize,
+        why: &str,
+    ) -> Result<(), EngineError> {
+        let now = self.engine.clock.now();
+        self.engine
+            .store
+            .end_attempt(self.run, Some(why), now)
+            .await?;
+        let retry = &self.job.retry;
+        let factor = 2_u32.saturating_pow(progress.attempts.saturating_sub(1));
+        let wait = retry.backoff.saturating_mul(factor).min(retry.max_backoff);
+        self.engine.events.tell(&Event::Retrying {
+            steps,
+            seconds: wait.as_secs(),
+            why,
+        });
+        let slept = self
+            .stop
+            .run_until_cancelled(tokio::time::sleep(wait))
+            .await;
+        slept.ok_or(EngineError::Cancelled)
+    }
+}
+
+fn pending(step: &Step) -> StepRecord {
+    StepRecord {
+        query: step.query.clone(),
+        website_id: Some(step.website_id.clone()),
+        link_id: None,
+        start: step.window.start.to_string(),
+        end: step.window.end.to_string(),
+        state: StepState::Pending,
+        rows: 0,
+        error: None,
+    }
+}
