@@ -265,7 +265,8 @@ fn mail_url(text: &str) -> Result<(), Bad> {
     }
     bad(
         "mail goes to smtp://, smtps:// or dir:",
-        "write smtp://user:password@host:587?tls=required, smtps://user:password@host or dir:out/mail".to_owned(),
+        "write smtp://user:password@host:587, smtps://user:password@host or dir:out/mail"
+            .to_owned(),
     )
 }
 

@@ -164,6 +164,24 @@ pub fn knowledge_of(parameter: &str) -> Option<Knowledge> {
     })
 }
 
+/// Types of columns as measured, for rows that a server gives under a name of the seed: a column
+/// has the same type whichever generation answers.
+pub fn measured_kinds(parameter: &str) -> BTreeMap<&'static str, ColumnType> {
+    let seed = SEED_NAMES.iter().find(|(name, _, _)| *name == parameter);
+    let (whole, dated) = seed.map_or((parameter, None), |(_, whole, dated)| (*whole, *dated));
+    let types = [Some(whole), dated].into_iter().flatten();
+    let columns = types
+        .filter_map(|name| MEASURED.get(name))
+        .flat_map(|m| &m.columns);
+    let mut kinds = BTreeMap::new();
+    for (column, kind) in columns {
+        if let Some(kind) = kind {
+            kinds.entry(*column).or_insert(*kind);
+        }
+    }
+    kinds
+}
+
 /// Filter fields beyond the global ones, by query type.
 static FILTERS: LazyLock<BTreeMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
     include_str!("measured_filters.tsv")

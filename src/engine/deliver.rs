@@ -178,10 +178,10 @@ impl Work<'_> {
         if let Err((failure, why)) = mailer.transport.send(&message).await {
             sent.record.state = match failure {
                 Failure::Refused => DeliveryState::Refused,
-                Failure::NotSent => DeliveryState::Pending,
+                Failure::NotYet | Failure::Settings => DeliveryState::Pending,
                 Failure::Unknown => DeliveryState::Unknown,
             };
-            sent.again = failure == Failure::NotSent;
+            sent.again = failure == Failure::NotYet;
             sent.error = Some(format!("mail to {}: {why}", mail.to));
         }
         let (state, error) = (sent.record.state, sent.error.as_deref());

@@ -51,6 +51,9 @@ pub(super) struct StepError {
 /// The result of one step.
 pub(super) type Fetched = Result<Data, StepError>;
 
+/// For each request the results of its steps, as they come.
+pub(super) type Answers<'a> = Pin<Box<dyn Stream<Item = Vec<(usize, Fetched)>> + Send + 'a>>;
+
 impl Work<'_> {
     /// Fetches every step, in the order of the plan; failed ones again, as often as the job says.
     pub(super) async fn fetch(
@@ -127,12 +130,7 @@ fn lacking() -> StepError {
 
 impl Engine {
     /// Asks for the given steps, several requests at once: for each request the results of its steps.
-    pub(super) fn ask<'a>(
-        &'a self,
-        job: &'a Job,
-        plan: &'a Plan,
-        open: &[usize],
-    ) -> Pin<Box<dyn Stream<Item = Vec<(usize, Fetched)>> + Send + 'a>> {
+    pub(super) fn ask<'a>(&'a self, job: &'a Job, plan: &'a Plan, open: &[usize]) -> Answers<'a> {
         let in_files: BTreeSet<usize> = plan.artifacts.iter().map(|a| a.step).collect();
         let in_reports: BTreeSet<usize> = plan.sections.iter().flat_map(Section::steps).collect();
         let requests = plan.requests_for(job, open);
@@ -184,8 +182,8 @@ impl Engine {
             .expect("the plan was made from it")
             .catalog;
         let batch = if table {
-            let columns = known_columns(&step.parameter, catalog, &query.columns, step.granularity);
-            let mut builder = TableBuilder::new(&step.query, columns);
+            let known = known_columns(&step.parameter, catalog, &query.columns, step.granularity);
+            let mut builder = TableBuilder::new(&step.query, known);
             for page in &rows.pages {
                 builder
                     .push_page(page.get().as_bytes())

@@ -167,7 +167,7 @@ fn headline(query: &Value) -> Value {
     if value == 0.0 {
         return json!(format!("No {word}s in these days."));
     }
-    let plural = if value == 1.0 { "" } else { "s" };
+    let plural = if num(value) == "1" { "" } else { "s" };
     let change = change(Some(value), before[name].as_f64(), Kind::Count);
     let tail = match (change["direction"].as_str(), change["words"].as_str()) {
         (Some("unknown") | None, _) | (_, None) => String::new(),

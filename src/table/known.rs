@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    catalog::{Catalog, measured},
+    catalog::{Catalog, measured, measured_kinds},
     query::{ColumnType, Granularity},
 };
 
@@ -16,6 +16,15 @@ pub struct Column {
     pub kind: Option<ColumnType>,
 }
 
+/// What is known of a table before its first row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// Columns that every answer has, in this order.
+    pub columns: Vec<Column>,
+    /// Types of columns that an answer may have.
+    pub kinds: BTreeMap<String, ColumnType>,
+}
+
 /// The columns of a query type: measured order first, then what the server lists, then pins. The
 /// type is the pin's, else the measured one, else the server's. Hourly rows have instants as `date`.
 pub fn known_columns(
@@ -23,7 +32,16 @@ pub fn known_columns(
     catalog: &Catalog,
     pins: &BTreeMap<String, ColumnType>,
     granularity: Option<Granularity>,
-) -> Vec<Column> {
+) -> Known {
+    let hourly = |kind: ColumnType| match kind {
+        ColumnType::Date if granularity == Some(Granularity::Hourly) => ColumnType::Timestamp,
+        kind => kind,
+    };
+    let mut kinds: BTreeMap<String, ColumnType> = measured_kinds(parameter)
+        .into_iter()
+        .map(|(name, kind)| (name.to_owned(), hourly(kind)))
+        .collect();
+    kinds.extend(pins.iter().map(|(name, kind)| (name.clone(), *kind)));
     let mut columns: Vec<Column> = Vec::new();
     let mut add = |name: &str, kind: Option<ColumnType>| match columns
         .iter_mut()
@@ -45,12 +63,7 @@ pub fn known_columns(
         add(name, Some(*kind));
     }
     for column in &mut columns {
-        if granularity == Some(Granularity::Hourly) && column.kind == Some(ColumnType::Date) {
-            column.kind = Some(ColumnType::Timestamp);
-        }
-        if let Some(pin) = pins.get(&column.name) {
-            column.kind = Some(*pin);
-        }
+        column.kind = kinds.get(&column.name).copied().or(column.kind.map(hourly));
     }
-    columns
+    Known { columns, kinds }
 }

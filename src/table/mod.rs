@@ -5,9 +5,12 @@ mod error;
 mod known;
 
 pub use error::TableError;
-pub use known::{Column, known_columns};
+pub use known::{Column, Known, known_columns};
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use arrow::{
     array::ArrayRef,
@@ -16,6 +19,7 @@ use arrow::{
 };
 use serde_json::{Map, Value};
 
+use crate::domain::query::ColumnType;
 use column::ColumnBuilder;
 
 /// Builds a table from pages of rows.
@@ -24,19 +28,21 @@ pub struct TableBuilder {
     query: String,
     columns: Vec<ColumnBuilder>,
     index: HashMap<String, usize>,
+    kinds: BTreeMap<String, ColumnType>,
     rows: usize,
 }
 
 impl TableBuilder {
-    /// A table of these columns; others are appended as they appear.
-    pub fn new(query: &str, columns: Vec<Column>) -> Self {
+    /// A table of the known columns; others are appended as they appear.
+    pub fn new(query: &str, known: Known) -> Self {
         let mut table = Self {
             query: query.to_owned(),
             columns: Vec::new(),
             index: HashMap::new(),
+            kinds: known.kinds,
             rows: 0,
         };
-        for column in columns {
+        for column in known.columns {
             table.add(column);
         }
         table
@@ -59,7 +65,10 @@ impl TableBuilder {
         for (name, value) in row {
             let at = match self.index.get(&name) {
                 Some(at) => *at,
-                None => self.add(Column { name, kind: None }),
+                None => {
+                    let kind = self.kinds.get(&name).copied();
+                    self.add(Column { name, kind })
+                }
             };
             let column = &mut self.columns[at];
             column

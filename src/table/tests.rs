@@ -6,14 +6,18 @@ use arrow::{
 };
 
 use super::*;
-use crate::domain::query::ColumnType;
+use crate::domain::{catalog::Catalog, query::ColumnType};
 
 fn table(columns: &[(&str, Option<ColumnType>)], page: &str) -> Result<RecordBatch, TableError> {
     let columns = columns.iter().map(|(name, kind)| Column {
         name: (*name).to_owned(),
         kind: *kind,
     });
-    let mut builder = TableBuilder::new("pages", columns.collect());
+    let known = Known {
+        columns: columns.collect(),
+        ..Known::default()
+    };
+    let mut builder = TableBuilder::new("pages", known);
     builder.push_page(page.as_bytes())?;
     builder.finish()
 }
@@ -86,4 +90,20 @@ fn an_empty_answer_keeps_the_known_columns() {
     let t = table(&[("a", Some(ColumnType::Int64))], "[]").unwrap();
     assert_eq!((t.num_rows(), t.num_columns()), (0, 1));
     assert!(table(&[], "[1]").is_err());
+}
+
+#[test]
+fn a_name_of_the_seed_has_the_types_of_the_type_that_it_stands_for() {
+    let known = known_columns("summary", &Catalog::default(), &BTreeMap::new(), None);
+    let mut builder = TableBuilder::new("summary", known);
+    let page = r#"[{"date":"2026-11-16","pageviews":9,"bounce_rate":40}]"#;
+    builder.push_page(page.as_bytes()).unwrap();
+    let table = builder.finish().unwrap();
+    let schema = table.schema();
+    let kinds: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|f| f.data_type().to_string())
+        .collect();
+    assert_eq!(kinds, ["Date32", "Int64", "Float64"]);
 }

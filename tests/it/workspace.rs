@@ -11,6 +11,7 @@ use serde_json::Value;
 /// A project of its own; gone when dropped.
 pub(crate) struct TestWorkspace(tempfile::TempDir);
 
+#[allow(dead_code, reason = "two test binaries share it, neither uses all")]
 impl TestWorkspace {
     /// A project with the example jobs.
     pub(crate) fn with_examples() -> Self {
@@ -34,20 +35,31 @@ impl TestWorkspace {
         fs::write(path, text).unwrap();
     }
 
+    /// The program with nothing but these arguments set.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_databuddy-jobs"));
+        command.args(args).env_clear().current_dir(self.path());
+        command
+    }
+
     /// Runs the program with nothing but these arguments set.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_databuddy-jobs"))
-            .args(args)
-            .env_clear()
-            .current_dir(self.path())
-            .output()
-            .unwrap()
+        self.command(args).output().unwrap()
     }
 
     /// Runs the program with `--json`; its exit code and document.
     pub(crate) fn json(&self, args: &[&str]) -> (i32, Value) {
+        self.json_with(args, &[])
+    }
+
+    /// The same with environment variables.
+    pub(crate) fn json_with(&self, args: &[&str], env: &[(&str, &str)]) -> (i32, Value) {
         let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
-        let output = self.run(&args);
+        let output = self
+            .command(&args)
+            .envs(env.iter().copied())
+            .output()
+            .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         let document =

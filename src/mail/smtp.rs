@@ -1,0 +1,303 @@
+//! SMTP, command by command: only so is it known whether a message was handed over when a
+//! connection breaks. lettre's transport does not tell at which command that happened.
+
+use std::{net::IpAddr, time::Duration};
+
+use lettre::{
+    Message as Mime,
+    transport::smtp::{
+        Error,
+        authentication::{Credentials, Mechanism},
+        client::{AsyncSmtpConnection, TlsParameters},
+        commands::{Data, Mail, Rcpt},
+        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+    },
+};
+use url::Url;
+
+use super::Failure;
+
+/// The longest wait for one answer. Source: RFC 5321, 4.5.3.2, asks for 5 minutes at most commands.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A mail server and how to talk to it.
+pub struct Server {
+    host: String,
+    port: u16,
+    security: Security,
+    login: Option<Credentials>,
+}
+
+/// When a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Security {
+    /// From the first byte (`smtps://`).
+    Implicit,
+    /// After STARTTLS, or not at all.
+    Required,
+    /// After STARTTLS, where the server offers it.
+    Opportunistic,
+    /// Never.
+    None,
+}
+
+type Failed = (Failure, String);
+
+impl Server {
+    /// Reads `smtp://user:password@host:port?tls=required|opportunistic|none` or `smtps://…`. Where
+    /// there is a password for another machine, `smtp://` requires STARTTLS unless `tls` says otherwise.
+    pub(super) fn from_url(url: &str) -> Result<Self, String> {
+        let url = Url::parse(url).map_err(|error| error.to_string())?;
+        let host = url.host_str().ok_or("it names no host")?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let ip = host.parse::<IpAddr>();
+        let is_here = ip.map_or(host == "localhost", |ip| ip.is_loopback());
+        let tls = url.query_pairs().find(|(key, _)| key == "tls");
+        let tls = tls.map(|(_, value)| value.into_owned());
+        let login = match (url.username(), url.password()) {
+            ("", None) => None,
+            (_, None) => return Err("it has a user without a password".to_owned()),
+            (user, Some(password)) => Some(Credentials::new(decode(user)?, decode(password)?)),
+        };
+        let security = match (url.scheme(), tls.as_deref()) {
+            ("smtps", _) => Security::Implicit,
+            (_, Some("required")) => Security::Required,
+            (_, Some("opportunistic")) => Security::Opportunistic,
+            (_, Some("none")) => Security::None,
+            (_, Some(other)) => {
+                return Err(format!(
+                    "`tls={other}` is none of required, opportunistic, none"
+                ));
+            }
+            (_, None) if login.is_some() && !is_here => Security::Required,
+            (_, None) => Security::Opportunistic,
+        };
+        let port = match (url.port(), security, &login) {
+            (Some(port), _, _) => port,
+            (None, Security::Implicit, _) => 465,
+            (None, Security::Required, _) | (None, _, Some(_)) => 587,
+            (None, _, None) => 25,
+        };
+        Ok(Self {
+            host,
+            port,
+            security,
+            login,
+        })
+    }
+
+    /// Hands a message over to the server, for its one recipient.
+    pub(super) async fn send(&self, mime: &Mime) -> Result<(), Failed> {
+        let mut connection = self.connect().await?;
+        let sent = hand_over(&mut connection, mime).await;
+        if sent.is_ok() {
+            // The message is the server's now: how the connection ends changes nothing
+            let _ = connection.quit().await;
+        } else {
+            connection.abort().await;
+        }
+        sent
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Failed> {
+        let name = ClientId::default();
+        let address = (self.host.as_str(), self.port);
+        let tls = || TlsParameters::new(self.host.clone()).map_err(|e| self.unusable("TLS", &e));
+        let implicit = match self.security {
+            Security::Implicit => Some(tls()?),
+            _ => None,
+        };
+        let connected =
+            AsyncSmtpConnection::connect_tokio1(address, Some(TIMEOUT), &name, implicit, None)
+                .await;
+        let mut connection = connected.map_err(|error| self.unreachable(&error))?;
+        let offers = connection.can_starttls();
+        match self.security {
+            Security::Required | Security::Opportunistic if offers => {
+                let upgraded = connection.starttls(tls()?, &name).await;
+                upgraded.map_err(|e| self.unusable("STARTTLS", &e))?;
+            }
+            Security::Required => {
+                let why = format!(
+                    "the mail server {}:{} offers no encryption (STARTTLS): use smtps://, or add ?tls=none to `mail.url`",
+                    self.host, self.port
+                );
+                return Err((Failure::Settings, why));
+            }
+            Security::Implicit | Security::Opportunistic | Security::None => {}
+        }
+        if let Some(login) = &self.login {
+            let kinds = [Mechanism::Plain, Mechanism::Login];
+            let done = connection.auth(&kinds, login).await;
+            done.map_err(|error| self.unusable("the login", &error))?;
+        }
+        Ok(connection)
+    }
+
+    fn unreachable(&self, error: &Error) -> Failed {
+        if error.is_tls() || is_certificate(error) {
+            return self.unusable("TLS", error);
+        }
+        let why = format!(
+            "the mail server {}:{} cannot be reached: {}",
+            self.host,
+            self.port,
+            chain(error)
+        );
+        (Failure::NotYet, why)
+    }
+
+    /// A step before the message failed: for good, unless the server says that it passes.
+    fn unusable(&self, step: &str, error: &Error) -> Failed {
+        let passes = error.is_transient() || error.is_timeout();
+        let failure = if passes {
+            Failure::NotYet
+        } else {
+            Failure::Settings
+        };
+        let why = format!(
+            "{step} failed at the mail server {}:{}: {}; check `mail.url`",
+            self.host,
+            self.port,
+            chain(error)
+        );
+        (failure, why)
+    }
+}
+
+/// The commands of one message. Until its last byte is sent, the server has nothing.
+async fn hand_over(connection: &mut AsyncSmtpConnection, mime: &Mime) -> Result<(), Failed> {
+    let bytes = mime.formatted();
+    let envelope = mime.envelope();
+    let supports = |extension| connection.server_info().supports_feature(extension);
+    let mut options = Vec::new();
+    if envelope
+        .to()
+        .iter()
+        .chain(envelope.from())
+        .any(|a| !a.to_string().is_ascii())
+    {
+        if !supports(Extension::SmtpUtfEight) {
+            let why = "the mail server takes no addresses with letters beyond ASCII";
+            return Err((Failure::Refused, why.to_owned()));
+        }
+        options.push(MailParameter::SmtpUtfEight);
+    }
+    if !bytes.is_ascii() && supports(Extension::EightBitMime) {
+        options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    let sender = Mail::new(envelope.from().cloned(), options);
+    connection.command(sender).await.map_err(|e| before(&e))?;
+    for recipient in envelope.to() {
+        let recipient = Rcpt::new(recipient.clone(), Vec::new());
+        connection
+            .command(recipient)
+            .await
+            .map_err(|e| before(&e))?;
+    }
+    connection.command(Data).await.map_err(|e| before(&e))?;
+    match connection.message(&bytes).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_permanent() || error.is_transient() => Err(before(&error)),
+        Err(error) => {
+            let why = format!(
+                "the connection was lost after the message was handed over: {}",
+                chain(&error)
+            );
+            Err((Failure::Unknown, why))
+        }
+    }
+}
+
+/// The server said no, or the connection broke before it had the message.
+fn before(error: &Error) -> Failed {
+    let failure = if error.is_permanent() {
+        Failure::Refused
+    } else {
+        Failure::NotYet
+    };
+    (
+        failure,
+        format!("the mail server did not take it: {}", chain(error)),
+    )
+}
+
+/// lettre reports a certificate that is not trusted as a connection that failed.
+fn is_certificate(error: &Error) -> bool {
+    chain(error).to_lowercase().contains("certificate")
+}
+
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = source.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn decode(text: &str) -> Result<String, String> {
+    let pair = format!("x={}", text.replace('+', "%2B"));
+    let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
+    let (_, value) = decoded.ok_or("its user or password cannot be read")?;
+    Ok(value.into_owned())
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("security", &self.security)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str) -> Server {
+        Server::from_url(url).unwrap()
+    }
+
+    #[test]
+    fn a_password_for_another_machine_is_never_sent_in_the_clear_by_itself() {
+        for (url, port, security) in [
+            ("smtp://ann:x@mail.example.org", 587, Security::Required),
+            ("smtp://ann:x@127.0.0.1", 587, Security::Opportunistic),
+            ("smtp://relay.example.org", 25, Security::Opportunistic),
+            ("smtps://ann:x@mail.example.org", 465, Security::Implicit),
+            (
+                "smtp://ann:x@mail.example.org:2525?tls=none",
+                2525,
+                Security::None,
+            ),
+        ] {
+            let server = server(url);
+            assert_eq!((server.port, server.security), (port, security), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_may_hold_any_letter_and_is_not_printed() {
+        let server = server("smtp://ann%40x:p%2F+%C3%BC@mail.example.org");
+        let expected = Credentials::new("ann@x".to_owned(), "p/+ü".to_owned());
+        assert_eq!(server.login, Some(expected));
+        assert!(!format!("{server:?}").contains("ann"));
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_says_why() {
+        for (url, why) in [
+            ("smtp://ann@mail.example.org", "without a password"),
+            ("smtp://mail.example.org?tls=maybe", "`tls=maybe`"),
+        ] {
+            assert!(Server::from_url(url).unwrap_err().contains(why), "{url}");
+        }
+    }
+}
