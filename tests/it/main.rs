@@ -7,5 +7,7 @@
 
 mod api;
 mod config;
+mod replay;
 mod run;
+mod server;
 mod workspace;
