@@ -7,6 +7,7 @@
 
 mod api;
 mod config;
+mod failures;
 mod replay;
 mod run;
 mod server;

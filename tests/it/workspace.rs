@@ -67,6 +67,12 @@ impl TestWorkspace {
         (output.status.code().unwrap(), document)
     }
 
+    /// The bytes of all files below a folder, by path.
+    pub(crate) fn contents(&self, folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let read = |file: PathBuf| (file.clone(), fs::read(self.path().join(file)).unwrap());
+        self.files(folder).into_iter().map(read).collect()
+    }
+
     /// All files below a folder, sorted, relative to the project.
     pub(crate) fn files(&self, folder: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();

@@ -1,0 +1,391 @@
+//! What goes wrong ends with one clear message, the right exit code, nothing half-written, and the
+//! state in `runs`.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::{Mutex, mpsc},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    server::{self, Answer, Request},
+    workspace::TestWorkspace,
+};
+
+/// A server with one website and one type, whose queries are answered by `query`.
+fn api(query: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> String {
+    server::serve(
+        move |request| match request.path.split('?').next().unwrap() {
+            "/v1/query/types" => server::json(
+                200,
+                &json!({ "success": true, "types": ["top_pages"], "configs": {} }),
+            ),
+            "/v1/query/websites" => server::json(
+                200,
+                &json!({ "success": true, "websites": [{ "id": "web_1", "name": "One", "domain": "one.example" }] }),
+            ),
+            _ => query(request),
+        },
+    )
+}
+
+/// The rows of every part that is asked for.
+fn rows(request: &Request) -> Answer {
+    let parts = request.body["parameters"].as_array().unwrap().iter();
+    let data = parts.map(|p| json!({ "parameter": p["id"], "success": true, "data": [{ "name": "/", "pageviews": 3 }] }));
+    server::json(
+        200,
+        &json!({ "success": true, "data": data.collect::<Vec<_>>() }),
+    )
+}
+
+fn workspace(url: &str) -> TestWorkspace {
+    let workspace = TestWorkspace::with_examples();
+    workspace.write(
+        "databuddy-jobs.yaml",
+        &format!("api: {{ url: '{url}', key: dbdy_x }}\n"),
+    );
+    let job = "preset: yesterday\nqueries: [top_pages]\nretry: { attempts: 2, backoff: 0s }\nexports: [{ format: csv, to: out/lake }]\n";
+    workspace.write("jobs/export.yaml", job);
+    workspace
+}
+
+/// The run's record, after checks that hold for every failure: `runs` shows the same state, and no
+/// file is there that is not whole.
+fn failed(workspace: &TestWorkspace, args: &[&str], code: i32, parts: &[&str]) -> Value {
+    let (found, mut document) = workspace.json(args);
+    assert_eq!(found, code, "{document:#}");
+    let run = document["runs"][0].take();
+    let error = run["error"].as_str().unwrap();
+    for part in parts {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+    assert!(!error.contains('\n') && !error.contains("dbdy_"), "{error}");
+    let sandbox: &[&str] = if args.contains(&"--sandbox") {
+        &["--sandbox"]
+    } else {
+        &[]
+    };
+    let (_, runs) = workspace.json(&[&["runs"], sandbox].concat());
+    assert_eq!(runs["runs"][0], run);
+    let leftovers: Vec<PathBuf> = workspace
+        .files("out")
+        .into_iter()
+        .filter(|f| f.file_name().unwrap().to_str().unwrap().starts_with('.'))
+        .collect();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+    assert!(workspace.files(".databuddy-jobs/staging").is_empty());
+    run
+}
+
+#[test]
+fn a_wrong_key_fails_and_says_where_to_set_it() {
+    let refused = |_: &Request| {
+        server::json(
+            401,
+            &json!({ "success": false, "error": "Authentication required", "code": "AUTH_REQUIRED", "requestId": "req_7" }),
+        )
+    };
+    let workspace = workspace(&api(refused));
+    let run = failed(
+        &workspace,
+        &["run", "export"],
+        1,
+        &["AUTH_REQUIRED", "DATABUDDY_API_KEY", "req_7"],
+    );
+    assert_eq!(
+        (&run["state"], &run["attempts"]),
+        (&json!("failed"), &json!(1))
+    );
+    assert!(
+        workspace
+            .files("out/lake")
+            .iter()
+            .all(|f| f.starts_with("out/lake/_manifests"))
+    );
+}
+
+#[test]
+fn a_missing_scope_fails_and_names_the_scope() {
+    let refused = |_: &Request| {
+        server::json(
+            403,
+            &json!({ "success": false, "error": "no", "code": "INSUFFICIENT_SCOPE" }),
+        )
+    };
+    let workspace = workspace(&api(refused));
+    failed(
+        &workspace,
+        &["run", "export"],
+        1,
+        &["INSUFFICIENT_SCOPE", "read:data"],
+    );
+}
+
+#[test]
+fn a_key_that_is_refused_at_the_first_list_fails_before_anything_else() {
+    let url = server::serve(|_| {
+        server::json(
+            401,
+            &json!({ "success": false, "code": "INVALID_API_KEY", "error": "revoked" }),
+        )
+    });
+    let workspace = workspace(&url);
+    failed(
+        &workspace,
+        &["run", "export"],
+        1,
+        &["INVALID_API_KEY", "DATABUDDY_API_KEY"],
+    );
+    assert!(workspace.files("out").is_empty());
+}
+
+#[test]
+fn a_missing_template_is_wrong_input() {
+    let workspace = TestWorkspace::with_examples();
+    workspace.write("jobs/mail.yaml", "preset: yesterday\nqueries: [summary]\nreports: [{ template: monthly, to: [a@example.org] }]\n");
+    failed(
+        &workspace,
+        &["run", "mail", "--sandbox"],
+        2,
+        &["no template `monthly`", "templates/monthly"],
+    );
+    assert!(workspace.files("out").is_empty());
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_fails_the_files_and_names_the_path() {
+    let workspace = workspace(&api(rows));
+    workspace.write("out/lake", "a file where the directory should be");
+    failed(
+        &workspace,
+        &["run", "export"],
+        1,
+        &["out/lake", "permissions"],
+    );
+    assert_eq!(workspace.files("out").len(), 1);
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file_and_nothing_half_written() {
+    let workspace = workspace(&api(rows));
+    let (code, first) = workspace.json(&["run", "export"]);
+    assert_eq!(code, 0, "{first:#}");
+    let before = workspace.contents("out/lake");
+    let shim = workspace.path().join("full_disk.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/full_disk.c");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&shim)
+        .arg(source)
+        .args(["-ldl"])
+        .status();
+    assert!(built.unwrap().success());
+    let env = [
+        ("LD_PRELOAD", shim.to_str().unwrap()),
+        ("FULL_DISK", "out/lake"),
+    ];
+    let (code, document) = workspace.json_with(&["run", "export", "--force"], &env);
+    assert_eq!(code, 1, "{document:#}");
+    let error = document["runs"][0]["error"].as_str().unwrap();
+    assert!(
+        error.contains("No space left on device") && error.contains("free space"),
+        "{error}"
+    );
+    assert_eq!(workspace.contents("out/lake"), before);
+    let (_, runs) = workspace.json(&["runs"]);
+    assert_eq!(runs["runs"][0]["state"], "failed");
+}
+
+#[test]
+fn an_unreachable_mail_server_leaves_the_mail_to_be_sent_and_is_temporary() {
+    let workspace = TestWorkspace::with_examples();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    workspace.write(
+        "databuddy-jobs.yaml",
+        &format!("mail: {{ url: 'smtp://127.0.0.1:{port}', from: 'a@example.org' }}\n"),
+    );
+    let args = [
+        "run",
+        "weekly-report",
+        "--sandbox",
+        "--website",
+        "web_acme_tiny",
+        "--set",
+        "retry={attempts: 2, backoff: 0s}",
+    ];
+    let run = failed(
+        &workspace,
+        &args,
+        75,
+        &["cannot be reached", &port.to_string()],
+    );
+    assert_eq!(
+        (&run["deliveries"][0]["state"], &run["attempts"]),
+        (&json!("pending"), &json!(2))
+    );
+    // The same window goes out once the server is there
+    workspace.write(
+        "databuddy-jobs.yaml",
+        "mail: { url: 'dir:out/mail', from: 'a@example.org' }\n",
+    );
+    let (code, document) = workspace.json(&args);
+    assert_eq!(
+        (code, &document["runs"][0]["deliveries"][0]["state"]),
+        (0, &json!("sent"))
+    );
+}
+
+#[test]
+fn a_report_without_a_mail_setting_is_wrong_input_that_names_the_setting() {
+    let workspace = workspace(&api(rows));
+    workspace.write("templates/own/report.yaml", "queries: { top_pages: {} }\n");
+    for file in ["subject.txt", "body.html", "body.txt"] {
+        workspace.write(&format!("templates/own/{file}"), "{{ website.name }}");
+    }
+    workspace.write("jobs/mail.yaml", "preset: yesterday\nqueries: [top_pages]\nreports: [{ template: own, to: [a@example.org] }]\n");
+    failed(&workspace, &["run", "mail"], 2, &["`mail.url` is not set"]);
+}
+
+#[test]
+fn a_part_that_fails_for_a_passing_reason_is_asked_for_again_and_no_other() {
+    let asked = Mutex::new(Vec::new());
+    let (tell, told) = mpsc::channel();
+    let url = api(move |request| {
+        let ids: Vec<String> = request.body["parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["id"].to_string())
+            .collect();
+        let mut asked = asked.lock().unwrap();
+        asked.push(ids.len());
+        tell.send(ids.len()).unwrap();
+        if asked.len() > 1 {
+            return rows(request);
+        }
+        let data = [
+            json!({ "parameter": "s0", "success": true, "data": [{ "name": "/", "pageviews": 3 }] }),
+            json!({ "parameter": "s1", "success": false, "data": [], "error": "ECONNREFUSED" }),
+        ];
+        server::json(200, &json!({ "success": true, "data": data }))
+    });
+    let workspace = workspace(&url);
+    let job = "preset: yesterday\nqueries: [top_pages, { name: again, parameter: top_pages }]\nretry: { attempts: 2, backoff: 0s }\nexports: [{ format: csv, to: out/lake }]\n";
+    workspace.write("jobs/export.yaml", job);
+    let (code, document) = workspace.json(&["run", "export"]);
+    assert_eq!(code, 0, "{document:#}");
+    assert_eq!(document["runs"][0]["attempts"], 2);
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn a_step_that_fails_for_good_is_partly_done_and_the_rest_is_published() {
+    let url = api(|_| {
+        let data = [
+            json!({ "parameter": "s0", "success": true, "data": [{ "name": "/", "pageviews": 3 }] }),
+            json!({ "parameter": "s1", "success": false, "data": [], "error": "Unknown identifier `x` in scope SELECT secret" }),
+        ];
+        server::json(200, &json!({ "success": true, "data": data }))
+    });
+    let workspace = workspace(&url);
+    let job = "preset: yesterday\nqueries: [top_pages, { name: broken, parameter: top_pages }]\nexports: [{ format: csv, to: out/lake }]\n";
+    workspace.write("jobs/export.yaml", job);
+    let run = failed(
+        &workspace,
+        &["run", "export"],
+        3,
+        &["1 of 2 steps failed", "`broken`"],
+    );
+    assert!(!run.to_string().contains("SELECT"));
+    assert_eq!(run["artifacts"].as_array().unwrap().len(), 1);
+    let manifest = workspace.files("out/lake/_manifests/export").remove(0);
+    let manifest: Value =
+        serde_json::from_str(&std::fs::read_to_string(workspace.path().join(manifest)).unwrap())
+            .unwrap();
+    assert_eq!(
+        (
+            &manifest["missing"][0]["query"],
+            manifest["files"].as_array().unwrap().len()
+        ),
+        (&json!("broken"), 1)
+    );
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_cancelled_with_nothing_published() {
+    let workspace = workspace(&api(|_| None));
+    let run = failed(
+        &workspace,
+        &["run", "export", "--set", "timeout=1s"],
+        1,
+        &["`timeout` (1 s)"],
+    );
+    assert_eq!(
+        (&run["state"], &run["steps"][0]["state"]),
+        (&json!("cancelled"), &json!("cancelled"))
+    );
+    assert!(workspace.files("out").is_empty());
+}
+
+/// Starts a run, waits until its query has reached the server, and sends the signal.
+fn interrupted(signal: &str) -> (TestWorkspace, Option<i32>, String) {
+    let (tell, told) = mpsc::channel();
+    let url = api(move |_| {
+        let _ = tell.send(());
+        None
+    });
+    let workspace = workspace(&url);
+    let mut child = workspace
+        .command(&["run", "export", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    told.recv().unwrap();
+    let kill = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    let status = child.wait().unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut text).unwrap();
+    (workspace, status.code(), text)
+}
+
+#[test]
+fn ctrl_c_and_sigterm_end_a_run_as_interrupted_with_nothing_published() {
+    for signal in ["-INT", "-TERM"] {
+        let (workspace, code, text) = interrupted(signal);
+        assert_eq!(code, Some(130), "{text}");
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["runs"][0]["state"], "cancelled");
+        let (_, runs) = workspace.json(&["runs"]);
+        assert_eq!(runs["runs"][0], document["runs"][0]);
+        assert!(workspace.files("out").is_empty());
+        // The lease is given back: the next run may start at once
+        let (code, _) = workspace.json(&["run", "export", "--set", "timeout=1s"]);
+        assert_eq!(code, 1);
+    }
+}
+
+#[test]
+fn a_killed_run_shows_its_steps_and_keeps_others_out_until_its_lease_ends() {
+    let (workspace, code, _) = interrupted("-KILL");
+    assert_eq!(code, None);
+    let (_, runs) = workspace.json(&["runs"]);
+    assert_eq!(runs["runs"][0]["state"], "running");
+    assert_eq!(runs["runs"][0]["steps"][0]["state"], "pending");
+    let (code, second) = workspace.json(&["run", "export"]);
+    assert_eq!(code, 75, "{second:#}");
+    assert!(
+        second["runs"][0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("under way")
+    );
+}

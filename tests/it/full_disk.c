@@ -1,0 +1,39 @@
+/* Preloaded into the program: every write to a file below FULL_DISK ends with "no space left". */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int is_full(int fd) {
+    const char *full = getenv("FULL_DISK");
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (!full || length < 0) return 0;
+    path[length] = 0;
+    return strstr(path, full) != NULL;
+}
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+    if (is_full(fd)) return errno = ENOSPC, -1;
+    ssize_t (*real)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
+    return real(fd, bytes, count);
+}
+
+ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t count, unsigned flags) {
+    if (is_full(out)) return errno = ENOSPC, -1;
+    ssize_t (*real)(int, off64_t *, int, off64_t *, size_t, unsigned) = dlsym(RTLD_NEXT, "copy_file_range");
+    return real(in, in_at, out, out_at, count, flags);
+}
+
+ssize_t sendfile64(int out, int in, off64_t *at, size_t count) {
+    if (is_full(out)) return errno = ENOSPC, -1;
+    ssize_t (*real)(int, int, off64_t *, size_t) = dlsym(RTLD_NEXT, "sendfile64");
+    return real(out, in, at, count);
+}
