@@ -13,7 +13,7 @@ use crate::{clock::Clock, domain::job::Job, engine::EngineError};
 
 pub(super) async fn list(global: &Global, clock: &Clock) -> Result<Exit, CliError> {
     let project = project(global, &[], &[])?;
-    let store = open_store(&project.settings).await?;
+    let store = open_store(&project.settings, clock).await?;
     let last = store.last_runs().await.map_err(EngineError::from)?;
     store.close().await;
     let last_of = |job: &Job| last.iter().find(|run| run.job == job.name);

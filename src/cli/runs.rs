@@ -9,11 +9,16 @@ use super::{
     print,
     session::{open_store, project},
 };
-use crate::{domain::run::RunRecord, engine::EngineError, store::Found};
+use crate::{clock::Clock, domain::run::RunRecord, engine::EngineError, store::Found};
 
-pub(super) async fn runs(job: Option<&str>, limit: u32, global: &Global) -> Result<Exit, CliError> {
+pub(super) async fn runs(
+    job: Option<&str>,
+    limit: u32,
+    global: &Global,
+    clock: &Clock,
+) -> Result<Exit, CliError> {
     let project = project(global, &[], &[])?;
-    let store = open_store(&project.settings).await?;
+    let store = open_store(&project.settings, clock).await?;
     let runs = store.runs(job, limit).await.map_err(EngineError::from)?;
     store.close().await;
     if global.json {
@@ -41,9 +46,9 @@ pub(super) async fn runs(job: Option<&str>, limit: u32, global: &Global) -> Resu
     Ok(Exit::Done)
 }
 
-pub(super) async fn show(id: &str, global: &Global) -> Result<Exit, CliError> {
+pub(super) async fn show(id: &str, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
     let project = project(global, &[], &[])?;
-    let store = open_store(&project.settings).await?;
+    let store = open_store(&project.settings, clock).await?;
     let found = store.find_run(id).await.map_err(EngineError::from)?;
     store.close().await;
     match found {

@@ -10,22 +10,11 @@ use super::{
     run::cancel_on_signal,
     session::{Session, project},
 };
-use crate::{clock::Clock, engine::EngineError};
+use crate::clock::Clock;
 
 pub(super) async fn serve(global: &Global, clock: &Clock) -> Result<Exit, CliError> {
     let project = project(global, &[], &[])?;
     let session = Session::start(global, &project, clock, progress::log_events()).await?;
-    let dead = session
-        .engine
-        .store
-        .abandon_dead_runs(clock.now())
-        .await
-        .map_err(EngineError::from)?;
-    if dead > 0 {
-        print::note(format!(
-            "{dead} runs were cut off when the program was last stopped; see `runs`"
-        ));
-    }
     let stop = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(stop.clone()));
     let scheduled = project

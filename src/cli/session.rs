@@ -7,6 +7,7 @@ use tokio::sync::OnceCell;
 use super::{
     CliError,
     args::{Global, PlanArgs},
+    print,
 };
 use crate::{
     api::{Client, ClientOptions},
@@ -52,11 +53,22 @@ pub(super) fn planned_project(global: &Global, args: &PlanArgs) -> Result<Projec
     Ok(project)
 }
 
-/// Opens the run store of a project.
-pub(super) async fn open_store(settings: &Settings) -> Result<Store, CliError> {
-    Ok(Store::open(&settings.store)
+/// Opens the run store of a project. Runs whose program died since are marked as failed.
+pub(super) async fn open_store(settings: &Settings, clock: &Clock) -> Result<Store, CliError> {
+    let store = Store::open(&settings.store)
         .await
-        .map_err(EngineError::from)?)
+        .map_err(EngineError::from)?;
+    let dead = store
+        .abandon_dead_runs(clock.now())
+        .await
+        .map_err(EngineError::from)?;
+    if dead > 0 {
+        let runs = if dead == 1 { "run was" } else { "runs were" };
+        print::note(format!(
+            "{dead} {runs} cut off when the program was stopped; see `runs`"
+        ));
+    }
+    Ok(store)
 }
 
 impl Session {
@@ -103,7 +115,7 @@ impl Session {
             root: project.root.clone(),
             settings: Arc::new(settings.clone()),
             client: Client::new(options, clock.clone()).map_err(EngineError::from)?,
-            store: Arc::new(open_store(settings).await?),
+            store: Arc::new(open_store(settings, clock).await?),
             transport: transport.map(Arc::new),
             source,
             clock: clock.clone(),

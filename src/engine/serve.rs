@@ -3,9 +3,10 @@
 //! croner decides when a job is due; tokio-cron-scheduler only wakes this up once a second, in UTC,
 //! because it keeps fixed offsets over a change of the clocks (its issue #107).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_cron_scheduler::{Job as WakeUp, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
@@ -63,8 +64,14 @@ async fn run_one(engine: Engine, job: Arc<Job>, tick: Tick, stop: CancellationTo
         trigger: Trigger::Schedule,
         force: false,
     };
-    if let Err(error) = engine.run(&job, &order, &stop).await {
-        tracing::error!(job = %job.name, error = %one_line(&error), "the run could not be recorded");
+    // A fault of this program in one run must not end the others, nor the job for good
+    let run = AssertUnwindSafe(engine.run(&job, &order, &stop)).catch_unwind();
+    match run.await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::error!(job = %job.name, error = %one_line(&error), "the run could not be recorded");
+        }
+        Err(_) => tracing::error!(job = %job.name, "the run ended abnormally"),
     }
     job.name.clone()
 }
@@ -124,7 +131,7 @@ impl Due {
     fn ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
         match ended {
             Ok(name) => self.running.retain(|running| *running != name),
-            Err(error) => tracing::error!(%error, "a run ended abnormally"),
+            Err(error) => tracing::error!(%error, "a run was lost"),
         }
     }
 }

@@ -63,12 +63,11 @@ impl TableBuilder {
 
     fn push_row(&mut self, row: Map<String, Value>) -> Result<(), TableError> {
         for (name, value) in row {
-            let at = match self.index.get(&name) {
-                Some(at) => *at,
-                None => {
-                    let kind = self.kinds.get(&name).copied();
-                    self.add(Column { name, kind })
-                }
+            let at = if let Some(at) = self.index.get(&name) {
+                *at
+            } else {
+                let kind = self.kinds.get(&name).copied();
+                self.add(Column { name, kind })
             };
             let column = &mut self.columns[at];
             column

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A server with one website and one type, whose queries are answered by `query`.
-fn api(query: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> String {
+pub(crate) fn api(query: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> String {
     server::serve(
         move |request| match request.path.split('?').next().unwrap() {
             "/v1/query/types" => server::json(
@@ -32,7 +32,7 @@ fn api(query: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> String {
 }
 
 /// The rows of every part that is asked for.
-fn rows(request: &Request) -> Answer {
+pub(crate) fn rows(request: &Request) -> Answer {
     let parts = request.body["parameters"].as_array().unwrap().iter();
     let data = parts.map(|p| json!({ "parameter": p["id"], "success": true, "data": [{ "name": "/", "pageviews": 3 }] }));
     server::json(

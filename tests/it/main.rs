@@ -10,5 +10,6 @@ mod config;
 mod failures;
 mod replay;
 mod run;
+mod serve;
 mod server;
 mod workspace;

@@ -24,6 +24,10 @@ pub(crate) struct Request {
 pub(crate) type Answer = Option<(u16, String, String)>;
 
 /// An answer without further headers.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is one of the answers that a closure gives"
+)]
 pub(crate) fn json(status: u16, body: &Value) -> Answer {
     Some((status, String::new(), body.to_string()))
 }

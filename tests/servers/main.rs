@@ -1,9 +1,10 @@
-//! Tests against servers and readers of others: a real SMTP server, pyarrow, DuckDB. `.ci/setup`
+//! Tests against servers and readers of others: a real SMTP server, pyarrow, `DuckDB`. `.ci/setup`
 //! installs them; without them these tests are skipped and say so, and with `CI=true` they fail.
 
 #![allow(
     clippy::unwrap_used,
-    reason = "a test that panics has failed, as it should"
+    clippy::print_stdout,
+    reason = "a test that panics has failed, as it should; a test that is skipped says so"
 )]
 
 mod python;
@@ -26,12 +27,10 @@ fn main() -> ExitCode {
     let trials = tests.map(|(name, test): &(&str, Test)| {
         let (test, missing) = (*test, missing.clone());
         let skipped = missing.is_some() && !is_ci;
-        let trial = Trial::test(*name, move || match missing {
-            Some(why) => Err(Failed::from(why)),
-            None => {
-                test();
-                Ok(())
-            }
+        let trial = Trial::test(*name, move || {
+            missing.map_or(Ok(()), |why| Err(Failed::from(why)))?;
+            test();
+            Ok(())
         });
         trial.with_ignored_flag(skipped)
     });
