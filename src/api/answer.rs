@@ -47,6 +47,12 @@ pub(super) fn refusal(
     }
 }
 
+/// How long until the next window of requests begins, where the headers say it.
+pub(super) fn reset_in(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    retry_after(&header, &Value::Null, now).map(|wait| wait.min(MAX_WAIT))
+}
+
 /// `Retry-After` in seconds, `retryAfter` in seconds, `reset` as ISO or milliseconds,
 /// `X-RateLimit-Reset` in Unix seconds or milliseconds.
 fn retry_after<'h>(

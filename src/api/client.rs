@@ -13,7 +13,10 @@ use reqwest::{Method, Response, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use url::Url;
 
-use super::{ApiError, Retry, answer, limiter::Limiter};
+use super::{
+    ApiError, Retry, answer,
+    limiter::{Budget, Limiter},
+};
 use crate::{clock::Clock, secret::Secret};
 
 /// Tries of one request, 429s apart.
@@ -33,6 +36,8 @@ pub struct ClientOptions {
     pub bearer: bool,
     /// The budget; lowered where the server allows less.
     pub requests_per_minute: u32,
+    /// The budget of custom queries.
+    pub custom_per_minute: u32,
     /// The most requests at once.
     pub max_in_flight: u32,
     /// Who asks.
@@ -79,7 +84,7 @@ impl Client {
             .pool_idle_timeout(Duration::from_secs(8))
             .build()
             .map_err(ApiError::Client)?;
-        let limiter = Limiter::new(options.requests_per_minute, options.max_in_flight);
+        let limiter = Limiter::of(&options);
         Ok(Self {
             http,
             options: Arc::new(options),
@@ -112,7 +117,7 @@ impl Client {
             key: Some(key),
             ..ClientOptions::clone(&self.options)
         };
-        let limiter = Limiter::new(options.requests_per_minute, options.max_in_flight);
+        let limiter = Limiter::of(&options);
         Self {
             options: Arc::new(options),
             limiter: Arc::new(limiter),
@@ -135,13 +140,14 @@ impl Client {
     /// Sends until there is an answer that is JSON and no error, or no try is left.
     pub(super) async fn send(
         &self,
+        budget: Budget,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<String, ApiError> {
         let (mut tries, mut waits) = (0, 0);
         loop {
-            let error = match self.send_once(method.clone(), path, body).await {
+            let error = match self.send_once(budget, method.clone(), path, body).await {
                 Ok(text) => return Ok(text),
                 Err(error) => error,
             };
@@ -164,7 +170,7 @@ impl Client {
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(path, %error, wait_ms = wait.as_millis(), "request is sent again");
             if is_429 {
-                self.limiter.pause(wait);
+                self.limiter.pause(budget, wait);
             } else {
                 tokio::time::sleep(wait).await;
             }
@@ -181,6 +187,7 @@ impl Client {
 
     async fn send_once(
         &self,
+        budget: Budget,
         method: Method,
         path: &str,
         body: Option<&Value>,
@@ -202,24 +209,31 @@ impl Client {
             url: shown.clone(),
             source: source.without_url(),
         };
-        let _turn = self.limiter.turn().await;
+        let _turn = self.limiter.turn(budget).await;
         let response = request.send().await.map_err(unreachable)?;
-        self.learn(response.headers());
+        self.learn(budget, response.headers());
         let (status, headers) = (response.status(), response.headers().clone());
         let text = read(response).await.map_err(unreachable)?;
         tracing::debug!(%method, path, status = status.as_u16(), "answered");
         self.check(path, status, &headers, text)
     }
 
-    /// Lowers the rate where a 429 says a lower limit a minute.
-    fn learn(&self, headers: &HeaderMap) {
+    /// Waits for the next window where the headers say that this one is used up. Where they do not
+    /// say when it begins, the rate is lowered to the limit, read as one a minute.
+    fn learn(&self, budget: Budget, headers: &HeaderMap) {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u32>().ok();
-        if let Some(limit) = number("x-ratelimit-limit").filter(|limit| *limit > 0)
-            && number("x-ratelimit-remaining") == Some(0)
-            && limit < self.options.requests_per_minute
-        {
+        if number("x-ratelimit-remaining") != Some(0) {
+            return;
+        }
+        if let Some(wait) = answer::reset_in(headers, self.clock.now()) {
+            tracing::debug!(
+                wait_ms = wait.as_millis(),
+                "the window of requests is used up"
+            );
+            self.limiter.pause(budget, wait);
+        } else if let Some(limit) = number("x-ratelimit-limit").filter(|limit| *limit > 0) {
             tracing::debug!(limit, "the server allows fewer requests");
-            self.limiter.learn(limit);
+            self.limiter.learn(budget, limit);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{ApiError, Client};
+use super::{ApiError, Client, limiter::Budget};
 use crate::domain::{
     catalog::{Catalog, QueryType},
     query::ColumnType,
@@ -55,7 +55,7 @@ impl Client {
     }
 
     async fn get(&self, path: &str) -> Result<Value, ApiError> {
-        let text = self.send(Method::GET, path, None).await?;
+        let text = self.send(Budget::Standard, Method::GET, path, None).await?;
         serde_json::from_str(&text).map_err(|e| ApiError::Protocol {
             path: path.to_owned(),
             what: e.to_string(),

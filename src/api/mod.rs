@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod custom;
 mod error;
 mod limiter;
 mod lists;

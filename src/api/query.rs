@@ -6,8 +6,8 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ApiError, Client, answer::cut};
-use crate::domain::request::{Item, MAX_LIMIT, Part, Request};
+use super::{ApiError, Client, answer::cut, limiter::Budget};
+use crate::domain::request::{Ask, Item, MAX_LIMIT, Part, Request};
 
 /// The most pages of one part: 10 million rows.
 const MAX_PAGES: u32 = 1000;
@@ -42,7 +42,7 @@ pub struct PartError {
 }
 
 /// The part's rows, or why it has none.
-type PartResult = Result<Rows, PartError>;
+pub(super) type PartResult = Result<Rows, PartError>;
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -80,9 +80,23 @@ impl Client {
     /// # Errors
     /// The request failed as a whole. A part that failed inside a good answer is its own error.
     pub async fn query(&self, request: &Request) -> Result<Vec<(String, PartResult)>, ApiError> {
-        let mut parts = self.ask(request).await?;
+        match &request.ask {
+            Ask::Items(items) => self.query_items(request, items).await,
+            Ask::Custom(ask) => {
+                let rows = self.query_custom(request, ask).await?;
+                Ok(vec![(ask.id.clone(), rows)])
+            }
+        }
+    }
+
+    async fn query_items(
+        &self,
+        request: &Request,
+        items: &[Item],
+    ) -> Result<Vec<(String, PartResult)>, ApiError> {
+        let mut parts = self.ask(request, items).await?;
         let mut results = Vec::new();
-        for item in &request.items {
+        for item in items {
             for part in &item.parts {
                 let first = parts.remove(&part.id).unwrap_or_else(|| {
                     let message = format!("the answer lacks the part `{}`", part.parameter);
@@ -136,11 +150,12 @@ impl Client {
                 ..item.clone()
             };
             next.id.clone_from(&item.id);
+            let items = vec![next];
             let request = Request {
-                items: vec![next],
+                ask: Ask::Items(items.clone()),
                 ..request.clone()
             };
-            let more = match self.ask(&request).await?.remove(&part.id) {
+            let more = match self.ask(&request, &items).await?.remove(&part.id) {
                 Some(Ok(more)) => more,
                 Some(Err(error)) => return Ok(Err(error)),
                 None => {
@@ -177,9 +192,15 @@ impl Client {
     }
 
     /// One request: the parts of its answer by id.
-    async fn ask(&self, request: &Request) -> Result<BTreeMap<String, PartResult>, ApiError> {
+    async fn ask(
+        &self,
+        request: &Request,
+        items: &[Item],
+    ) -> Result<BTreeMap<String, PartResult>, ApiError> {
         let body = request.body();
-        let text = self.send(Method::POST, &request.path, Some(&body)).await?;
+        let text = self
+            .send(Budget::Standard, Method::POST, &request.path, Some(&body))
+            .await?;
         self.count_query();
         let protocol = |what: String| ApiError::Protocol {
             path: "/v1/query".to_owned(),
@@ -195,7 +216,7 @@ impl Client {
         let mut parts = BTreeMap::new();
         for item in envelope.results.into_iter().flatten() {
             if let Some(error) = &item.error {
-                fail_item(request, &item.query_id, error, &mut parts);
+                fail_item(items, &item.query_id, error, &mut parts);
             }
             item.data
                 .into_iter()
@@ -211,9 +232,8 @@ impl Client {
 }
 
 /// An item of a batch that failed as a whole fails each of its parts.
-fn fail_item(request: &Request, id: &str, error: &str, parts: &mut BTreeMap<String, PartResult>) {
-    let failed = request
-        .items
+fn fail_item(items: &[Item], id: &str, error: &str, parts: &mut BTreeMap<String, PartResult>) {
+    let failed = items
         .iter()
         .filter(|item| item.id == id)
         .flat_map(|item| &item.parts);

@@ -23,15 +23,16 @@ pub(super) async fn plan(
 ) -> Result<Exit, CliError> {
     let project = planned_project(global, args)?;
     let session = Session::start(global, &project, clock, Events::new(|_| {})).await?;
-    let rate = session.engine.settings.requests_per_minute;
+    let settings = &session.engine.settings;
+    let rates = (settings.requests_per_minute, settings.custom_per_minute);
     let mut documents = Vec::new();
     for job in &project.jobs {
         let tick = resolve_at(args.at, job, clock.now()).map_err(CliError::Argument)?;
         let plan = session.engine.for_job(job).plan(job, tick).await?;
         if global.json {
-            documents.push(document(job, &plan, rate));
+            documents.push(document(job, &plan, rates));
         } else {
-            show(job, &plan, rate);
+            show(job, &plan, rates);
         }
     }
     session.stop().await;
@@ -41,19 +42,20 @@ pub(super) async fn plan(
     Ok(Exit::Done)
 }
 
-fn document(job: &Job, plan: &Plan, rate: u32) -> Value {
+fn document(job: &Job, plan: &Plan, rates: (u32, u32)) -> Value {
     json!({
         "job": job.name,
         "window": { "start": plan.window.start, "end": plan.window.end, "timezone": plan.window.timezone.name() },
         "requests": plan.requests.iter().map(|r| json!({ "method": "POST", "path": r.path, "body": r.body() })).collect::<Vec<_>>(),
         "request_count": plan.requests.len(),
-        "seconds_at_rate_limit": plan.seconds_at_rate_limit(rate),
+        "seconds_at_rate_limit": plan.seconds_at_rate_limit(rates.0, rates.1),
         "steps": plan.steps.iter().map(|s| json!({
-            "query": s.query, "parameter": s.parameter, "website_id": s.website_id, "link_id": null,
+            "query": s.query, "parameter": s.parameter, "website_id": s.target.website_id(), "link_id": s.target.link_id(),
             "start": s.window.start, "end": s.window.end, "granularity": s.granularity.map(crate::domain::query::Granularity::name),
         })).collect::<Vec<_>>(),
         "artifacts": plan.artifacts.iter().map(|a| json!({
-            "query": plan.steps[a.step].query, "website_id": plan.steps[a.step].website_id,
+            "query": plan.steps[a.step].query, "website_id": plan.steps[a.step].target.website_id(),
+            "link_id": plan.steps[a.step].target.link_id(),
             "path": format!("{}/{}", job.exports[a.export].to_label.trim_end_matches('/'), a.path),
         })).collect::<Vec<_>>(),
         "deliveries": plan.deliveries.iter().map(|d| json!({
@@ -63,7 +65,7 @@ fn document(job: &Job, plan: &Plan, rate: u32) -> Value {
     })
 }
 
-fn show(job: &Job, plan: &Plan, rate: u32) {
+fn show(job: &Job, plan: &Plan, rates: (u32, u32)) {
     print::line(format!(
         "{} — {} ({} days)",
         job.name,
@@ -74,9 +76,10 @@ fn show(job: &Job, plan: &Plan, rate: u32) {
         print::line(format!("  note: {note}"));
     }
     print::line(format!(
-        "  at least {} requests, {:.1} s at {rate} a minute",
+        "  at least {} requests, {:.1} s at {} a minute",
         plan.requests.len(),
-        plan.seconds_at_rate_limit(rate)
+        plan.seconds_at_rate_limit(rates.0, rates.1),
+        rates.0
     ));
     for request in &plan.requests {
         print::line(format!("  POST {}", request.path));

@@ -52,11 +52,9 @@ fn update(bar: &ProgressBar, event: &Event<'_>) {
                 bar.set_message(format!("attempt {number}"));
             }
         }
-        Event::StepDone {
-            query, website_id, ..
-        } => {
+        Event::StepDone { query, target, .. } => {
             bar.inc(1);
-            bar.set_message(format!("{query} of {website_id}"));
+            bar.set_message(format!("{query} of {target}"));
         }
         Event::Retrying { seconds, why, .. } => {
             bar.set_message(format!("again in {seconds} s: {why}"));
@@ -76,14 +74,14 @@ pub(super) fn log_events() -> Events {
         }
         Event::StepDone {
             query,
-            website_id,
+            target,
             outcome: Ok(rows),
-        } => tracing::debug!(query, website_id, rows, "step done"),
+        } => tracing::debug!(query, of = target, rows, "step done"),
         Event::StepDone {
             query,
-            website_id,
+            target,
             outcome: Err(error),
-        } => tracing::warn!(query, website_id, error, "step failed"),
+        } => tracing::warn!(query, of = target, error, "step failed"),
         Event::Retrying {
             steps,
             seconds,

@@ -103,6 +103,7 @@ impl Session {
             key,
             bearer: settings.api_auth == Auth::Bearer,
             requests_per_minute: settings.requests_per_minute,
+            custom_per_minute: settings.custom_per_minute,
             max_in_flight: settings.max_in_flight,
             user_agent: concat!("databuddy-jobs/", env!("CARGO_PKG_VERSION")).to_owned(),
         };

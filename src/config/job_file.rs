@@ -19,15 +19,13 @@ use super::{
 use crate::domain::job::Job;
 
 /// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 22] = [
+pub(super) const NOT_BUILT_YET: [&str; 20] = [
     "catch_up",
     "overlap",
     "dst",
     "jitter",
     "lookback",
     "settle",
-    "custom",
-    "link",
     "drift",
     "nested",
     "pii",

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use crate::domain::{
+    custom::Aggregate,
     job::{Compare, Compression, Format, Per},
     query::{ColumnType, Granularity, Operator},
 };
@@ -131,8 +132,8 @@ pub(super) struct ExportKeys {
     /// Names of queries.
     #[schemars(extend("x-default" = "all"), example = &["summary"])]
     pub(super) queries: Option<Vec<String>>,
-    /// The path below `to`; the extension is added. It may name `query`, `website.id`, `website.domain`, `date`, `start`, `end` and `job` in double braces.
-    #[schemars(extend("x-default" = "`{{ query }}/website_id={{ website.id }}/day={{ date }}/data`"), example = &"{{ query }}/{{ website.id }}/{{ start }}_{{ end }}")]
+    /// The path below `to`; the extension is added. It may name `query`, `website.id`, `website.domain`, `link.id`, `date`, `start`, `end` and `job` in double braces.
+    #[schemars(extend("x-default" = "`{{ query }}/website_id={{ website.id }}/day={{ date }}/data`, of links `{{ query }}/link_id={{ link.id }}/day={{ date }}/data`"), example = &"{{ query }}/{{ website.id }}/{{ start }}_{{ end }}")]
     pub(super) path: Option<PathText>,
     /// `day`: one file a day. `window`: one file.
     #[serde(default = "day")]
@@ -270,9 +271,14 @@ pub(super) struct LongQuery {
     /// Its name in paths and templates.
     #[schemars(extend("x-default" = "the parameter"), example = &"blog")]
     pub(super) name: Option<Word>,
-    /// The query type; the names of the January 2026 API always work.
-    #[schemars(example = &"pages")]
-    pub(super) parameter: Word,
+    /// The query type; the names of the January 2026 API always work. Or `custom`.
+    #[schemars(extend("x-default" = "this or `custom` is required"), example = &"pages")]
+    pub(super) parameter: Option<Word>,
+    /// Aggregates over a table of the API; or `parameter`.
+    pub(super) custom: Option<CustomKeys>,
+    /// A short link, or a list of them, for types of links (`link_…`); asked once a window.
+    #[schemars(example = &"link_123")]
+    pub(super) link: Option<LinkKeys>,
     /// All must hold.
     #[serde(default)]
     pub(super) filters: Vec<FilterKeys>,
@@ -292,6 +298,85 @@ pub(super) struct LongQuery {
     #[serde(default)]
     #[schemars(example = Example(r#"{"pageviews":"int64"}"#))]
     pub(super) columns: BTreeMap<String, ColumnTypeName>,
+}
+
+impl LongQuery {
+    /// The short form in full.
+    pub(super) fn of(parameter: Word) -> Self {
+        Self {
+            name: None,
+            parameter: Some(parameter),
+            custom: None,
+            link: None,
+            filters: Vec::new(),
+            granularity: None,
+            limit: None,
+            preset: None,
+            window: None,
+            columns: BTreeMap::new(),
+        }
+    }
+}
+
+/// A short link, or several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum LinkKeys {
+    /// Its id.
+    One(String),
+    /// Their ids.
+    List(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// A custom query.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CustomKeys {
+    /// `events`, `sessions`, `profiles`, `errors` or `performance`; or a table that the server names otherwise.
+    #[schemars(example = &"events")]
+    pub(super) table: String,
+    /// The columns of the answer.
+    #[schemars(length(min = 1, max = 10), example = Example(r#"[{"field":"*","aggregate":"count","alias":"views"}]"#))]
+    pub(super) selects: Vec<SelectKeys>,
+    /// All must hold.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub(super) filters: Vec<CustomFilterKeys>,
+    /// One row for each combination of their values.
+    #[serde(default, alias = "groupBy")]
+    #[schemars(length(max = 5), extend("x-alias" = "groupBy"), example = &["path"])]
+    pub(super) group_by: Vec<String>,
+}
+
+/// A column of a custom query's answer.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SelectKeys {
+    /// A column of the table, or `*` with `count`.
+    #[schemars(example = &"*")]
+    pub(super) field: String,
+    /// How its values become one.
+    #[schemars(example = &"count")]
+    pub(super) aggregate: AggregateName,
+    /// Its name in the answer; it should not contain the name of a column of `group_by`.
+    #[schemars(extend("x-default" = "`AGGREGATE_FIELD`"), example = &"views")]
+    pub(super) alias: Option<String>,
+}
+
+/// A filter of a custom query.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CustomFilterKeys {
+    /// A column of the table.
+    #[schemars(example = &"country")]
+    pub(super) field: String,
+    /// The comparison.
+    #[serde(alias = "operator")]
+    #[schemars(example = &"gte", extend("x-alias" = "operator"))]
+    pub(super) op: CustomOperatorName,
+    /// Text or a number; a list for `in` and `not_in`.
+    #[schemars(with = "FilterValue", example = 1000)]
+    pub(super) value: serde_json::Value,
 }
 
 /// An example that is written as JSON.
@@ -349,6 +434,27 @@ words! {
         Date = "date" => ColumnType::Date,
         Timestamp = "timestamp" => ColumnType::Timestamp,
         Json = "json" => ColumnType::Json,
+    }
+    AggregateName => Aggregate {
+        Count = "count" => Aggregate::Count,
+        Uniq = "uniq" => Aggregate::Uniq,
+        Sum = "sum" => Aggregate::Sum,
+        Avg = "avg" => Aggregate::Avg,
+        Max = "max" => Aggregate::Max,
+        Min = "min" => Aggregate::Min,
+    }
+    CustomOperatorName => &'static str {
+        Eq = "eq" => "eq",
+        Ne = "ne" => "ne",
+        Contains = "contains" => "contains",
+        NotContains = "not_contains" => "not_contains",
+        StartsWith = "starts_with" => "starts_with",
+        In = "in" => "in",
+        NotIn = "not_in" => "not_in",
+        Gt = "gt" => "gt",
+        Lt = "lt" => "lt",
+        Gte = "gte" => "gte",
+        Lte = "lte" => "lte",
     }
     ReportPer => () { Website = "website" => () }
 }

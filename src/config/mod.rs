@@ -7,6 +7,7 @@ mod interpolate;
 mod job_file;
 mod job_keys;
 mod problem;
+mod queries;
 mod reference;
 mod settings;
 mod settings_keys;
@@ -115,7 +116,10 @@ fn check_jobs(jobs: &[Job], sources: &[JobSource], problems: &mut Vec<Problem>) 
     for (at, (job, source)) in jobs.iter().zip(sources).enumerate() {
         for other in &jobs[..at] {
             for (place, export) in job.exports.iter().enumerate() {
-                let names_itself = export.path.contains("job");
+                let names_itself = export
+                    .path
+                    .as_ref()
+                    .is_some_and(|path| path.contains("job"));
                 for before in other.exports.iter().filter(|_| !names_itself) {
                     if let Some(query) = together::same_file(export, before) {
                         problems.push(source.problem_at(

@@ -22,6 +22,8 @@ use crate::{domain::window::ServerDays, secret::Secret};
 pub struct Settings {
     /// The API's address; default `https://api.databuddy.cc`.
     pub api_url: Url,
+    /// The tracking API's address; default `https://basket.databuddy.cc`.
+    pub basket_url: Url,
     /// The key; `None` where none is set.
     pub api_key: Option<Secret>,
     /// How the key is sent.
@@ -30,6 +32,8 @@ pub struct Settings {
     pub api_days: ServerDays,
     /// Default 120; learned downwards.
     pub requests_per_minute: u32,
+    /// Custom queries; default 30; learned downwards.
+    pub custom_per_minute: u32,
     /// Default 8.
     pub max_in_flight: u32,
     /// The `SQLite` file.
@@ -62,7 +66,7 @@ pub enum MailUrl {
 }
 
 /// Keys of the contract that a later version builds.
-const NOT_BUILT_YET: [&str; 4] = ["basket_url", "custom_requests_per_minute", "stores", "web"];
+const NOT_BUILT_YET: [&str; 2] = ["stores", "web"];
 
 /// The JSON Schema of the settings, without that of `defaults`.
 pub(super) fn schema() -> Value {
@@ -162,6 +166,12 @@ fn resolve(
     };
     let url = pick("DATABUDDY_API_URL", "http-url", keys.api.url.map(|u| u.0))
         .unwrap_or_else(|| "https://api.databuddy.cc".to_owned());
+    let basket_url = pick(
+        "DATABUDDY_BASKET_URL",
+        "http-url",
+        keys.api.basket_url.map(|u| u.0),
+    )
+    .unwrap_or_else(|| "https://basket.databuddy.cc".to_owned());
     let store = pick(
         "DATABUDDY_JOBS_STORE",
         "store-url",
@@ -197,6 +207,7 @@ fn resolve(
         .map(Secret::new);
     Some(Settings {
         api_url: Url::parse(&url).ok()?,
+        basket_url: Url::parse(&basket_url).ok()?,
         api_key,
         api_auth: match keys.api.auth {
             Some(AuthName::Bearer) => Auth::Bearer,
@@ -207,6 +218,7 @@ fn resolve(
             Some(DaysName::Utc) | None => ServerDays::Utc,
         },
         requests_per_minute: keys.api.requests_per_minute.unwrap_or(120),
+        custom_per_minute: keys.api.custom_requests_per_minute.unwrap_or(30),
         max_in_flight: keys.api.max_in_flight.unwrap_or(8),
         store: store.unwrap_or_else(|| root.join(state)),
         mail_url,

@@ -29,6 +29,9 @@ pub(super) struct ApiKeys {
     /// The API's address.
     #[schemars(extend("x-default" = "`https://api.databuddy.cc`", "x-env" = "DATABUDDY_API_URL"))]
     pub(super) url: Option<HttpUrl>,
+    /// The address of the tracking API.
+    #[schemars(extend("x-default" = "`https://basket.databuddy.cc`", "x-env" = "DATABUDDY_BASKET_URL"))]
+    pub(super) basket_url: Option<HttpUrl>,
     /// The API key; required unless `--sandbox`.
     #[schemars(extend("x-default" = "none", "x-env" = "DATABUDDY_API_KEY"))]
     pub(super) key: Option<String>,
@@ -41,6 +44,9 @@ pub(super) struct ApiKeys {
     /// Query requests a minute; learned downwards from the server's answers.
     #[schemars(extend("x-default" = "`120`"), range(min = 1, max = 10000))]
     pub(super) requests_per_minute: Option<u32>,
+    /// Custom queries a minute; learned downwards too.
+    #[schemars(extend("x-default" = "`30`"), range(min = 1, max = 10000))]
+    pub(super) custom_requests_per_minute: Option<u32>,
     /// Requests at once.
     #[schemars(extend("x-default" = "`8`"), range(min = 1, max = 20))]
     pub(super) max_in_flight: Option<u32>,

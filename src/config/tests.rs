@@ -1,6 +1,7 @@
 //! Settings and jobs from real files.
 
 use super::*;
+use crate::domain::query::Source;
 
 fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -367,7 +368,9 @@ fn the_defaults_of_the_schema_are_those_of_the_code() {
 #[test]
 fn the_examples_of_the_schema_are_valid() {
     let base = serde_json::json!({
-        "preset": "yesterday", "queries": [{ "parameter": "pages", "filters": [{ "field": "path", "op": "starts_with", "value": "/blog" }] }, "summary"],
+        "preset": "yesterday", "queries": [{ "parameter": "pages", "filters": [{ "field": "path", "op": "starts_with", "value": "/blog" }] }, "summary",
+            { "name": "c", "custom": { "table": "events", "selects": [{ "field": "*", "aggregate": "count" }], "filters": [{ "field": "x", "op": "gte", "value": 1 }] } },
+            { "name": "l", "parameter": "link_clicks_by_day", "link": "l1" }],
         "schedule": { "cron": "0 2 * * *" }, "window": { "start": "2026-01-01", "end": "2026-01-31" },
         "exports": [{ "format": "parquet", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"] }], "websites": {}, "api": {}, "retry": {},
     });
@@ -383,8 +386,23 @@ fn the_examples_of_the_schema_are_valid() {
         ("/reports/0", "/$defs/ReportKeys/properties"),
         ("/queries/0", "/$defs/LongQuery/properties"),
         ("/queries/0/filters/0", "/$defs/FilterKeys/properties"),
+        ("/queries/2/custom", "/$defs/CustomKeys/properties"),
+        (
+            "/queries/2/custom/selects/0",
+            "/$defs/SelectKeys/properties",
+        ),
+        (
+            "/queries/2/custom/filters/0",
+            "/$defs/CustomFilterKeys/properties",
+        ),
+        ("/queries/3", "/$defs/LongQuery/properties"),
     ] {
         for (key, entry) in schema.pointer(definition).unwrap().as_object().unwrap() {
+            // Keys that go with types of links, or of websites, are tried where they belong
+            let is_entry = ["/queries/0", "/queries/3"].contains(&place);
+            if is_entry && (place == "/queries/3") != (key == "link") {
+                continue;
+            }
             for example in entry["examples"].as_array().into_iter().flatten() {
                 let mut job = base.clone();
                 job.pointer_mut(place).unwrap()[key] = example.clone();
@@ -412,4 +430,82 @@ fn the_examples_of_the_schema_are_valid() {
         checked >= 25,
         "only {checked} examples were found in the schema"
     );
+}
+
+#[test]
+fn a_custom_query_and_links_are_read_and_their_mistakes_found() {
+    let job = "\
+preset: yesterday
+queries:
+  - name: us_pages
+    custom:
+      table: events
+      selects: [{ field: '*', aggregate: count, alias: views }, { field: anonymous_id, aggregate: uniq }]
+      filters: [{ field: country, operator: eq, value: US }]
+      groupBy: [path]
+    columns: { views: int64 }
+  - { name: campaign, parameter: link_clicks_by_day, link: [l1, l2] }
+exports: [{ format: csv, to: out }]
+";
+    let project = load_with(&[("jobs/a.yaml", job)], &[]).unwrap();
+    assert!(project.warnings.is_empty(), "{:?}", project.warnings);
+    let queries = &project.jobs[0].queries;
+    let Source::Custom(custom) = &queries[0].source else {
+        panic!("{queries:?}")
+    };
+    let body = custom.body("events").to_string();
+    assert_eq!(
+        body,
+        r#"{"table":"events","selects":[{"field":"*","aggregate":"count","alias":"views"},{"field":"anonymous_id","aggregate":"uniq","alias":"uniq_anonymous_id"}],"filters":[{"field":"country","operator":"eq","value":"US"}],"groupBy":["path"]}"#
+    );
+    assert_eq!(queries[1].links, ["l1", "l2"]);
+
+    let found = problems_of("\
+preset: yesterday
+queries:
+  - { name: a, custom: { table: events, selects: [{ field: '*', aggregate: sum }] } }
+  - { name: b, custom: { table: events, selects: [] }, filters: [{ field: path, op: eq, value: x }] }
+  - { name: c, parameter: pages, custom: { table: events, selects: [{ field: '*', aggregate: count }] } }
+  - { name: d }
+  - link_total_clicks
+  - { name: e, parameter: pages, link: l1 }
+  - { name: f, custom: { table: events, selects: [{ field: x, aggregate: median }], group_by: [a, b, c, d, e, f] } }
+");
+    let expected = [
+        (4, "`selects` is empty"),
+        (9, "`aggregate` cannot be `median`"),
+        (9, "`group_by` has 6 entries"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for ((line, part), (at, _, text)) in expected.iter().zip(&found) {
+        assert!(line == at && text.contains(part), "{text}");
+    }
+
+    let found = problems_of("\
+preset: yesterday
+queries:
+  - { name: a, custom: { table: events, selects: [{ field: '*', aggregate: sum }] } }
+  - { name: b, custom: { table: events, selects: [{ field: '*', aggregate: count }] }, filters: [{ field: path, op: eq, value: x }] }
+  - { name: c, parameter: pages, custom: { table: events, selects: [{ field: '*', aggregate: count }] } }
+  - { name: d }
+  - link_total_clicks
+  - { name: e, parameter: pages, link: l1 }
+exports: [{ format: csv, to: out }]
+");
+    let expected = [
+        (3, "`*` can be counted"),
+        (4, "`filters` does not apply to a custom query"),
+        (4, "`path` is no filter field"),
+        (5, "exclude each other"),
+        (6, "lacks `parameter` or `custom`"),
+        (7, "add `link: ID`"),
+        (8, "remove `link`"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for ((line, part), (at, _, text)) in expected.iter().zip(&found) {
+        assert!(
+            line == at && text.contains(part),
+            "{part} is missing in: {text}"
+        );
+    }
 }

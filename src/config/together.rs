@@ -1,42 +1,33 @@
 //! What the keys of a job say together: from keys, each right by itself, to a job.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use super::{
     check::{duration, suggest},
     finding::Finding,
-    job_keys::{
-        DaysKeys, ExportKeys, FilterKeys, JobKeys, LimitKeys, LongQuery, PresetName, QueryKeys,
-        ReportKeys, Span, WebsitesKeys, Zone,
-    },
+    job_keys::{DaysKeys, ExportKeys, JobKeys, PresetName, ReportKeys, Span, WebsitesKeys, Zone},
+    queries::queries,
     spans::At,
 };
 use crate::{
     domain::{
-        catalog::{Knowledge, knowledge_of},
-        job::{
-            Compression, DEFAULT_PATH, Export, Format, Job, Per, ReportSpec, Retry, WebsiteSelector,
-        },
+        job::{Compression, Export, Format, Job, Per, ReportSpec, Retry, WebsiteSelector},
         preset::Preset,
-        query::{Filter, Granularity, Limit, Operator, Query},
         schedule::Schedule,
         window::WindowSpec,
     },
     secret::Secret,
 };
 
-/// The most days of hourly rows that the server takes. Source: `databuddy-api.md`, trap 9.
-const MAX_HOURLY_DAYS: i64 = 30;
-
 /// Findings and warnings on the way to a job.
 #[derive(Debug, Default)]
-struct Notes {
-    findings: Vec<Finding>,
-    warnings: Vec<Finding>,
+pub(super) struct Notes {
+    pub(super) findings: Vec<Finding>,
+    pub(super) warnings: Vec<Finding>,
 }
 
 impl Notes {
-    fn wrong(
+    pub(super) fn wrong(
         &mut self,
         pointer: &str,
         message: impl Into<String>,
@@ -150,7 +141,7 @@ fn selector(keys: WebsitesKeys) -> WebsiteSelector {
     }
 }
 
-fn window_spec(
+pub(super) fn window_spec(
     pointer: &str,
     preset: Option<&PresetName>,
     window: Option<&DaysKeys>,
@@ -178,183 +169,6 @@ fn window_spec(
         }),
         (None, None) => None,
     }
-}
-
-fn queries(keys: Vec<QueryKeys>, window: Option<WindowSpec>, notes: &mut Notes) -> Vec<Query> {
-    let mut queries: Vec<Query> = Vec::new();
-    for (place, keys) in keys.into_iter().enumerate() {
-        let pointer = format!("/queries/{place}");
-        let (long, is_short) = match keys {
-            QueryKeys::Long(long) => (*long, false),
-            QueryKeys::Short(parameter) => (
-                LongQuery {
-                    name: None,
-                    parameter,
-                    filters: Vec::new(),
-                    granularity: None,
-                    limit: None,
-                    preset: None,
-                    window: None,
-                    columns: BTreeMap::new(),
-                },
-                true,
-            ),
-        };
-        let own_name = long.name.is_some();
-        let query = to_query(&pointer, is_short, long, window, notes);
-        if queries.iter().any(|other| other.name == query.name) {
-            let message = format!("two queries are called `{}`", query.name);
-            let hint = "give one of them another `name`".to_owned();
-            let pointer = if own_name {
-                format!("{pointer}/name")
-            } else {
-                pointer
-            };
-            notes.wrong(&pointer, message, hint);
-        }
-        queries.push(query);
-    }
-    queries
-}
-
-fn to_query(
-    pointer: &str,
-    is_short: bool,
-    keys: LongQuery,
-    job_window: Option<WindowSpec>,
-    notes: &mut Notes,
-) -> Query {
-    let window = window_spec(pointer, keys.preset.as_ref(), keys.window.as_ref(), notes);
-    let granularity = keys
-        .granularity
-        .map(super::job_keys::GranularityName::value);
-    let parameter = keys.parameter.0;
-    let at = if is_short {
-        pointer.to_owned()
-    } else {
-        format!("{pointer}/parameter")
-    };
-    let known = knowledge_of(&parameter);
-    if known.is_none() {
-        let names = crate::domain::catalog::known_names();
-        let names: Vec<&str> = names.collect();
-        let likest = super::check::nearest(&parameter, names.into_iter());
-        let hint = likest.map(|name| format!("did you mean `{name}`?"));
-        let message = format!(
-            "this program does not know the query type `{parameter}`; the server is asked when the job runs"
-        );
-        notes.warnings.push(Finding::value(&at, message, hint));
-    }
-    if let (Some(Granularity::Hourly), Some(WindowSpec::Fixed { start, end })) =
-        (granularity, window.or(job_window))
-        && (end - start).num_days() >= MAX_HOURLY_DAYS
-    {
-        let message = format!("hourly rows are limited to {MAX_HOURLY_DAYS} days at once");
-        notes.wrong(
-            &format!("{pointer}/granularity"),
-            message,
-            "use daily, or fewer days".to_owned(),
-        );
-    }
-    let filters = keys
-        .filters
-        .into_iter()
-        .enumerate()
-        .map(|(place, keys)| {
-            let pointer = format!("{pointer}/filters/{place}");
-            to_filter(&pointer, keys, &parameter, known.as_ref(), notes)
-        })
-        .collect();
-    let mut columns = BTreeMap::new();
-    for (column, kind) in keys.columns {
-        check_column(pointer, &column, &parameter, known.as_ref(), notes);
-        columns.insert(column, kind.value());
-    }
-    Query {
-        name: keys.name.map_or_else(|| parameter.clone(), |name| name.0),
-        filters,
-        granularity,
-        limit: match keys.limit {
-            None | Some(LimitKeys::All(_)) => Limit::All,
-            Some(LimitKeys::Rows(rows)) => Limit::Rows(rows),
-        },
-        window,
-        columns,
-        parameter,
-    }
-}
-
-fn to_filter(
-    pointer: &str,
-    keys: FilterKeys,
-    parameter: &str,
-    known: Option<&Knowledge>,
-    notes: &mut Notes,
-) -> Filter {
-    let op = keys.op.value();
-    let wants_list = matches!(op, Operator::In | Operator::NotIn);
-    let at = format!("{pointer}/value");
-    match &keys.value {
-        serde_json::Value::Array(list) if !wants_list => {
-            let hint = format!(
-                "write `op: {}` for a list",
-                if op == Operator::Ne { "not_in" } else { "in" }
-            );
-            notes.wrong(&at, format!("`{}` takes one value", op.name()), hint);
-            let _ = list;
-        }
-        serde_json::Value::Array(list) if list.is_empty() => {
-            notes.wrong(
-                &at,
-                "an empty list matches nothing",
-                "remove the filter, or name values".to_owned(),
-            );
-        }
-        serde_json::Value::Array(_) => {}
-        _ if wants_list => {
-            notes.wrong(
-                &at,
-                format!("`{}` takes a list", op.name()),
-                "write [one, two]".to_owned(),
-            );
-        }
-        _ => {}
-    }
-    if let Some(known) = known
-        && !known.filter_fields.contains(keys.field.as_str())
-    {
-        let fields: Vec<&str> = known.filter_fields.iter().copied().collect();
-        let message = format!(
-            "`{}` is no filter field of `{parameter}`: the server would ignore it and count everything",
-            keys.field
-        );
-        let hint = suggest(&keys.field, fields.into_iter());
-        notes.wrong(&format!("{pointer}/field"), message, hint);
-    }
-    Filter {
-        field: keys.field,
-        op,
-        value: keys.value,
-    }
-}
-
-fn check_column(
-    pointer: &str,
-    column: &str,
-    parameter: &str,
-    known: Option<&Knowledge>,
-    notes: &mut Notes,
-) {
-    let Some(known) = known.filter(|known| !known.columns.contains(column)) else {
-        return;
-    };
-    let columns: Vec<&str> = known.columns.iter().copied().collect();
-    let at = format!("{pointer}/columns/{}", super::spans::escape(column));
-    let message = format!("`{parameter}` has no column `{column}`");
-    let hint = suggest(column, columns.into_iter());
-    notes
-        .findings
-        .push(Finding::at(&at, At::Key, message, Some(hint)));
 }
 
 fn to_export(
@@ -398,9 +212,7 @@ fn to_export(
         to: root.join(&keys.to.0),
         to_label: keys.to.0,
         queries,
-        path: keys
-            .path
-            .map_or_else(|| DEFAULT_PATH.to_owned(), |path| path.0),
+        path: keys.path.map(|path| path.0),
         per: keys.per.value(),
         compression,
     };
@@ -410,8 +222,9 @@ fn to_export(
 
 /// A template that cannot tell files apart is found before anything runs.
 fn check_template(pointer: &str, export: &Export, notes: &mut Notes) {
+    let Some(path) = &export.path else { return };
     let has = |name: &str| {
-        let squeezed: String = export.path.split_whitespace().collect();
+        let squeezed: String = path.split_whitespace().collect();
         squeezed.contains(&format!("{{{{{name}}}}}"))
     };
     let mut lacking = Vec::new();
@@ -453,7 +266,7 @@ pub(super) fn same_file<'a>(one: &'a Export, other: &Export) -> Option<&'a str> 
     let squeeze = |text: &str| text.split_whitespace().collect::<String>();
     let same = clean(&one.to) == clean(&other.to)
         && one.format == other.format
-        && squeeze(&one.path) == squeeze(&other.path);
+        && one.path.as_deref().map(squeeze) == other.path.as_deref().map(squeeze);
     let query = one.queries.iter().find(|q| other.queries.contains(q));
     query.filter(|_| same).map(String::as_str)
 }

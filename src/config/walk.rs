@@ -197,6 +197,15 @@ impl<'a> Walk<'a> {
             let message = format!("{} is empty: name at least {least}", name(pointer));
             self.push(Finding::value(pointer, message, None));
         }
+        let most = schema.get("maxItems").and_then(Value::as_u64);
+        if let Some(most) = most.filter(|most| list.len() as u64 > *most) {
+            let message = format!(
+                "{} has {} entries, at most {most} are possible",
+                name(pointer),
+                list.len()
+            );
+            self.push(Finding::value(pointer, message, None));
+        }
         if let Some(items) = schema.get("items") {
             for (place, value) in list.iter().enumerate() {
                 self.check(items, value, &format!("{pointer}/{place}"));

@@ -43,6 +43,11 @@ const SEED_NAMES: [(&str, &str, Option<&str>); 10] = [
 ];
 
 impl Catalog {
+    /// Whether the server speaks the names of the seed document: servers since February 2026 do not.
+    pub fn is_seed(&self) -> bool {
+        self.types.contains_key("summary")
+    }
+
     /// The server's name of `parameter`, asked for with `granularity`: itself where the server
     /// lists it, else the translation of a seed name; `None` where the server has neither.
     pub fn server_type(&self, parameter: &str, granularity: Option<Granularity>) -> Option<&str> {
@@ -70,6 +75,23 @@ pub struct MeasuredType {
     pub honours_limit: bool,
     /// Whether `page` is honoured.
     pub honours_page: bool,
+    /// Whether `granularity: hourly` gives rows an hour.
+    pub has_hours: bool,
+    /// What a filter does to it, as measured with one on `country`.
+    pub filters: Filtering,
+}
+
+/// What a filter does to a query type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filtering {
+    /// It applies.
+    Applies,
+    /// It is skipped in silence: everything is counted.
+    Ignored,
+    /// A filter on `country` fails with an SQL error; others were not all measured.
+    Fails,
+    /// The type fails anyway.
+    Unknown,
 }
 
 /// The measured type of that name, or `None`.
@@ -92,9 +114,9 @@ pub fn known_names() -> impl Iterator<Item = &'static str> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Knowledge {
     /// Fields that a filter may name; others are skipped by servers, in silence.
-    pub filter_fields: BTreeSet<&'static str>,
+    pub filter_fields: BTreeSet<String>,
     /// Columns of its rows.
-    pub columns: BTreeSet<&'static str>,
+    pub columns: BTreeSet<String>,
 }
 
 /// Filter fields of every query type. Source: `buildWhereClauseFromFilters` of the late 2026 server.
@@ -114,6 +136,11 @@ const GLOBAL_FILTERS: [&str; 14] = [
     "utm_medium",
     "utm_campaign",
 ];
+
+/// Whether every query type can be filtered by this field.
+pub fn is_global_filter(field: &str) -> bool {
+    GLOBAL_FILTERS.contains(&field)
+}
 
 /// Columns under which servers of the seed's generation may give the rows of the seed's names.
 /// Source: the seed document shows some, its successors the rest.
@@ -144,7 +171,7 @@ const SEED_COLUMNS: [&str; 20] = [
 pub fn knowledge_of(parameter: &str) -> Option<Knowledge> {
     let seed = SEED_NAMES.iter().find(|(name, _, _)| *name == parameter);
     let mut names: Vec<&str> = Vec::new();
-    let mut columns = BTreeSet::new();
+    let mut columns: BTreeSet<&str> = BTreeSet::new();
     if let Some((_, whole, dated)) = seed {
         names.push(whole);
         names.extend(dated);
@@ -158,9 +185,10 @@ pub fn knowledge_of(parameter: &str) -> Option<Knowledge> {
         let measured = MEASURED.get(name);
         columns.extend(measured.iter().flat_map(|m| &m.columns).map(|(c, _)| *c));
     }
+    let texts = |set: BTreeSet<&str>| set.into_iter().map(str::to_owned).collect();
     Some(Knowledge {
-        filter_fields,
-        columns,
+        filter_fields: texts(filter_fields),
+        columns: texts(columns),
     })
 }
 
@@ -208,6 +236,7 @@ fn measured_line(line: &'static str) -> Option<(&'static str, MeasuredType)> {
     let mut fields = line.split('\t');
     let (name, columns) = (fields.next()?, fields.next()?);
     let (_rows, limit, page) = (fields.next()?, fields.next()?, fields.next()?);
+    let (hourly, _timezone, country) = (fields.next()?, fields.next()?, fields.next()?);
     let columns = columns
         .split(", ")
         .filter_map(|column| column.split_once(':'))
@@ -219,6 +248,13 @@ fn measured_line(line: &'static str) -> Option<(&'static str, MeasuredType)> {
             columns,
             honours_limit: limit == "ok",
             honours_page: page.starts_with("ok"),
+            has_hours: hourly == "hour rows",
+            filters: match country {
+                "ok" => Filtering::Applies,
+                "ignored" => Filtering::Ignored,
+                "ERROR" => Filtering::Fails,
+                _ => Filtering::Unknown,
+            },
         },
     ))
 }

@@ -73,8 +73,9 @@ pub struct Export {
     pub to_label: String,
     /// Names of queries, at least one.
     pub queries: Vec<String>,
-    /// The path template below `to`, without extension.
-    pub path: String,
+    /// The path template below `to`, without extension; `None`: [`DEFAULT_PATH`], or
+    /// [`DEFAULT_LINK_PATH`] for queries about links.
+    pub path: Option<String>,
     /// One file a day or one a window.
     pub per: Per,
     /// Compression inside Parquet.
@@ -83,6 +84,9 @@ pub struct Export {
 
 /// The path template of an export that names none.
 pub const DEFAULT_PATH: &str = "{{ query }}/website_id={{ website.id }}/day={{ date }}/data";
+
+/// The same for queries about links.
+pub const DEFAULT_LINK_PATH: &str = "{{ query }}/link_id={{ link.id }}/day={{ date }}/data";
 
 /// File formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

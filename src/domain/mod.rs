@@ -1,11 +1,14 @@
 //! The nouns of the house. No async, no I/O, no arrow, no tokio: values and pure functions.
 
 pub mod catalog;
+pub mod country;
+pub mod custom;
 pub mod job;
 pub mod preset;
 pub mod query;
 pub mod request;
 pub mod run;
 pub mod schedule;
+pub mod target;
 pub mod website;
 pub mod window;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::window::WindowSpec;
+use super::{custom::Custom, window::WindowSpec};
 
 /// One query = one data set = one table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
     /// Its name in paths and templates; the parameter's unless the job says otherwise.
     pub name: String,
-    /// The query type asked for, as the job spells it.
-    pub parameter: String,
+    /// What is asked for.
+    pub source: Source,
+    /// Short links, by id, where it is about links: asked once a window, not once a website.
+    pub links: Vec<String>,
     /// All must hold.
     pub filters: Vec<Filter>,
     /// Rows a day or an hour, for types that have it; `None`: one set a window.
@@ -21,6 +23,25 @@ pub struct Query {
     pub window: Option<WindowSpec>,
     /// Types that the job pins, by column.
     pub columns: BTreeMap<String, ColumnType>,
+}
+
+/// What a query asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A query type, as the job spells it.
+    Parameter(String),
+    /// Aggregates over a table.
+    Custom(Custom),
+}
+
+impl Query {
+    /// The query type, or the custom query's table, as the job spells it.
+    pub fn source_name(&self) -> &str {
+        match &self.source {
+            Source::Parameter(name) => name,
+            Source::Custom(custom) => &custom.table,
+        }
+    }
 }
 
 /// One filter of a query.

@@ -2,15 +2,43 @@
 
 use serde_json::Value;
 
+use super::target::Target;
+
 /// A request of the query API, complete: `plan` prints exactly what the client sends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// The website asked for.
-    pub website_id: String,
+    /// The website or link asked for.
+    pub target: Target,
     /// Path and query, below the API's URL: `/v1/query?website_id=web_1`.
     pub path: String,
-    /// Its items; one is sent as an object, several as an array. At least one.
-    pub items: Vec<Item>,
+    /// What is asked for.
+    pub ask: Ask,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// Items of query types; one is sent as an object, several as an array. At least one.
+    Items(Vec<Item>),
+    /// One custom query.
+    Custom(CustomAsk),
+}
+
+/// One custom query as it goes over the wire.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CustomAsk {
+    /// The part's id, unique in the plan.
+    pub id: String,
+    /// The body's `query`.
+    pub query: Value,
+    /// The first day.
+    pub start: String,
+    /// The last day as the server's generation takes it.
+    pub end: String,
+    /// Rows, 1 to 10 000; there is no second page.
+    pub limit: u32,
+    /// Columns that every row must have.
+    pub group_by: Vec<String>,
 }
 
 /// One query of a request: parameters that share dates, filters, limit and page.
@@ -53,9 +81,34 @@ pub const MAX_LIMIT: u32 = 10_000;
 impl Request {
     /// The JSON body.
     pub fn body(&self) -> Value {
-        match self.items.as_slice() {
-            [one] => one.body(),
-            many => many.iter().map(Item::body).collect(),
+        match &self.ask {
+            Ask::Items(items) => match items.as_slice() {
+                [one] => one.body(),
+                many => many.iter().map(Item::body).collect(),
+            },
+            Ask::Custom(custom) => serde_json::json!({
+                "query": custom.query,
+                "startDate": custom.start,
+                "endDate": custom.end,
+                "limit": custom.limit,
+            }),
+        }
+    }
+
+    /// Whether it counts against the budget of custom queries.
+    pub fn is_custom(&self) -> bool {
+        matches!(self.ask, Ask::Custom(_))
+    }
+
+    /// The ids of its parts.
+    pub fn part_ids(&self) -> Vec<&str> {
+        match &self.ask {
+            Ask::Items(items) => items
+                .iter()
+                .flat_map(|i| &i.parts)
+                .map(|p| p.id.as_str())
+                .collect(),
+            Ask::Custom(custom) => vec![&custom.id],
         }
     }
 }

@@ -28,8 +28,8 @@ pub enum Event<'a> {
     StepDone {
         /// The query's name.
         query: &'a str,
-        /// The website.
-        website_id: &'a str,
+        /// The id of its website or link.
+        target: &'a str,
         /// Rows, or why there are none.
         outcome: Result<u64, &'a str>,
     },

@@ -18,12 +18,12 @@ use crate::{
     api::{Complete, PartError, Retry, Rows},
     domain::{
         job::Job,
-        query::Limit,
+        query::{Limit, Source},
         request::Request,
         run::{StepRecord, StepState},
     },
     plan::{Plan, Section, Step},
-    table::{TableBuilder, known_columns},
+    table::{TableBuilder, known_columns, known_custom_columns},
 };
 
 /// The rows of one step.
@@ -133,7 +133,12 @@ impl Engine {
     pub(super) fn ask<'a>(&'a self, job: &'a Job, plan: &'a Plan, open: &[usize]) -> Answers<'a> {
         let in_files: BTreeSet<usize> = plan.artifacts.iter().map(|a| a.step).collect();
         let in_reports: BTreeSet<usize> = plan.sections.iter().flat_map(Section::steps).collect();
-        let requests = plan.requests_for(job, open);
+        let catalog = &self
+            .server
+            .get()
+            .expect("the plan was made from it")
+            .catalog;
+        let requests = plan.requests_for(job, catalog, open);
         let at_once = usize::try_from(self.settings.max_in_flight).unwrap_or(1);
         let answers = stream::iter(requests)
             .map(move |request| async move { (self.client.query(&request).await, request) })
@@ -152,7 +157,7 @@ impl Engine {
                 let result = rows.and_then(|rows| self.data(job, step, &rows, table, json));
                 self.events.tell(&Event::StepDone {
                     query: &step.query,
-                    website_id: &step.website_id,
+                    target: step.target.id(),
                     outcome: result
                         .as_ref()
                         .map(|d| d.count)
@@ -182,7 +187,13 @@ impl Engine {
             .expect("the plan was made from it")
             .catalog;
         let batch = if table {
-            let known = known_columns(&step.parameter, catalog, &query.columns, step.granularity);
+            let pins = &query.columns;
+            let known = match &query.source {
+                Source::Custom(custom) => known_custom_columns(custom, pins),
+                Source::Parameter(_) => {
+                    known_columns(&step.parameter, catalog, pins, step.granularity)
+                }
+            };
             let mut builder = TableBuilder::new(&step.query, known);
             for page in &rows.pages {
                 builder
@@ -227,10 +238,9 @@ fn failed_parts(
     let message = one_line(error);
     let retryable = !matches!(error.retry_advice(), Retry::No);
     request
-        .items
-        .iter()
-        .flat_map(|item| &item.parts)
-        .filter_map(|part| Plan::step_of(&part.id))
+        .part_ids()
+        .into_iter()
+        .filter_map(Plan::step_of)
         .map(|index| {
             (
                 index,

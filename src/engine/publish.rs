@@ -78,7 +78,8 @@ impl Work<'_> {
                         record.error.get_or_insert_with(|| error.clone());
                         new.missing.push(Missing {
                             query: step.query.clone(),
-                            website_id: Some(step.website_id.clone()),
+                            website_id: step.target.website_id().map(str::to_owned),
+                            link_id: step.target.link_id().map(str::to_owned),
                             error,
                         });
                     }
@@ -135,8 +136,8 @@ impl Put<'_> {
         let file = ManifestFile {
             query: self.step.query.clone(),
             parameter: self.step.parameter.clone(),
-            website_id: Some(self.step.website_id.clone()),
-            link_id: None,
+            website_id: self.step.target.website_id().map(str::to_owned),
+            link_id: self.step.target.link_id().map(str::to_owned),
             path: self.artifact.path.clone(),
             format: export.format.extension().to_owned(),
             rows: staged.rows,
@@ -163,8 +164,8 @@ impl Put<'_> {
         }
         let record = ArtifactRecord {
             query: self.step.query.clone(),
-            website_id: Some(self.step.website_id.clone()),
-            link_id: None,
+            website_id: self.step.target.website_id().map(str::to_owned),
+            link_id: self.step.target.link_id().map(str::to_owned),
             path: format!(
                 "{}/{}",
                 export.to_label.trim_end_matches('/'),

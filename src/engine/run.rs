@@ -239,7 +239,11 @@ fn failed_steps(steps: &[StepRecord]) -> Option<String> {
         failed.len(),
         steps.len(),
         first.query,
-        first.website_id.as_deref().unwrap_or("no website"),
+        first
+            .website_id
+            .as_deref()
+            .or(first.link_id.as_deref())
+            .unwrap_or("nothing"),
         first.error.as_deref().unwrap_or("no reason was given"),
     ))
 }

@@ -103,8 +103,8 @@ impl Work<'_> {
 fn pending(step: &Step) -> StepRecord {
     StepRecord {
         query: step.query.clone(),
-        website_id: Some(step.website_id.clone()),
-        link_id: None,
+        website_id: step.target.website_id().map(str::to_owned),
+        link_id: step.target.link_id().map(str::to_owned),
         start: step.window.start.to_string(),
         end: step.window.end.to_string(),
         state: StepState::Pending,

@@ -90,6 +90,9 @@ pub struct Missing {
     pub query: String,
     /// The website.
     pub website_id: Option<String>,
+    /// The link.
+    #[serde(default)]
+    pub link_id: Option<String>,
     /// Why.
     pub error: String,
 }
@@ -153,17 +156,24 @@ impl Manifest {
                 .filter(|f| new.files.iter().all(|n| n.path != f.path));
             let kept: Vec<_> = kept.collect();
             let answered = |m: &Missing| {
-                let same = |q: &str, w: &Option<String>| m.query == q && m.website_id == *w;
-                new.files.iter().any(|f| same(&f.query, &f.website_id))
-                    || new.missing.iter().any(|n| same(&n.query, &n.website_id))
+                let is = |query: &str, website: &Option<String>, link: &Option<String>| {
+                    m.query == query && m.website_id == *website && m.link_id == *link
+                };
+                let mut files = new.files.iter();
+                files.any(|f| is(&f.query, &f.website_id, &f.link_id))
+                    || new
+                        .missing
+                        .iter()
+                        .any(|n| is(&n.query, &n.website_id, &n.link_id))
             };
             let still: Vec<_> = old.missing.into_iter().filter(|m| !answered(m)).collect();
             new.files.extend(kept);
             new.missing.extend(still);
         }
         new.files.sort_by(|a, b| a.path.cmp(&b.path));
-        new.missing
-            .sort_by(|a, b| (&a.query, &a.website_id).cmp(&(&b.query, &b.website_id)));
+        new.missing.sort_by(|a, b| {
+            (&a.query, &a.website_id, &a.link_id).cmp(&(&b.query, &b.website_id, &b.link_id))
+        });
         Ok(new)
     }
 

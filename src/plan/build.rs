@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use super::{
     PathValues, Plan, PlanError, PlanInput, PlanProblem, PlannedArtifact, PlannedDelivery, Section,
-    SectionNeeds, Step, pack, path,
+    SectionNeeds, Step, guard, pack, path, select::select,
 };
 use crate::domain::{
-    job::{Compare, Export, Per, WebsiteSelector},
-    query::{Granularity, Query},
+    job::{Compare, DEFAULT_LINK_PATH, DEFAULT_PATH, Export, Per, ReportSpec},
+    query::{Granularity, Query, Source},
+    target::Target,
     website::Website,
     window::{ServerDays, Window},
 };
@@ -29,6 +28,7 @@ pub fn build(input: PlanInput<'_>) -> Result<Plan, PlanError> {
         planner.plan_exports(website);
         planner.plan_reports(website);
     }
+    planner.plan_link_exports();
     planner.check_paths();
     planner.add_notes();
     planner.finish()
@@ -48,7 +48,13 @@ impl<'a> Planner<'a> {
             .window
             .resolve(input.tick.0, input.days, input.job.timezone);
         let mut problems = Vec::new();
-        let websites = select(&input.job.websites, input.websites, &mut problems);
+        let needs_websites =
+            !input.job.reports.is_empty() || input.job.queries.iter().any(|q| q.links.is_empty());
+        let websites = if needs_websites {
+            select(&input.job.websites, input.websites, &mut problems)
+        } else {
+            Vec::new()
+        };
         let previous = input
             .job
             .reports
@@ -79,19 +85,43 @@ impl<'a> Planner<'a> {
     }
 
     fn plan_exports(&mut self, website: usize) {
+        let site = self.plan.websites[website].clone();
+        let target = Target::Website(site.id.clone());
+        self.plan_files(&target, Some(&site), |query| query.links.is_empty());
+    }
+
+    /// Links are asked once a window, not once a website.
+    fn plan_link_exports(&mut self) {
+        let queries = self.input.job.queries.iter();
+        let links: Vec<&String> = queries.flat_map(|q| &q.links).collect();
+        let mut done = BTreeSet::new();
+        for link in links {
+            if done.insert(link) {
+                let target = Target::Link(link.clone());
+                self.plan_files(&target, None, |query| query.links.contains(link));
+            }
+        }
+    }
+
+    /// The files of one website or link, of the queries that are about it.
+    fn plan_files(
+        &mut self,
+        target: &Target,
+        website: Option<&Website>,
+        is_about_it: impl Fn(&Query) -> bool,
+    ) {
         let job = self.input.job;
         for (index, export) in job.exports.iter().enumerate() {
-            for name in &export.queries {
-                let Some(query) = job.queries.iter().find(|q| q.name == *name) else {
-                    continue;
-                };
+            let queries = export.queries.iter();
+            let queries = queries.filter_map(|name| job.queries.iter().find(|q| q.name == *name));
+            for query in queries.filter(|query| is_about_it(query)) {
                 let window = self.window_of(query);
                 let units: Vec<Window> = match export.per {
                     Per::Day => window.each_day().collect(),
                     Per::Window => vec![window],
                 };
                 for unit in units {
-                    let step = self.step(website, query, unit, query.granularity);
+                    let step = self.step(target, query, unit, query.granularity);
                     if let Some(step) = step {
                         self.artifact(website, step, index, export, unit);
                     }
@@ -102,24 +132,30 @@ impl<'a> Planner<'a> {
 
     fn artifact(
         &mut self,
-        website: usize,
+        website: Option<&Website>,
         step: usize,
         index: usize,
         export: &Export,
         unit: Window,
     ) {
-        let website = &self.plan.websites[website];
         let (start, end) = (unit.start.to_string(), unit.end.to_string());
+        let of = &self.plan.steps[step];
         let values = PathValues {
             job: &self.input.job.name,
-            query: &self.plan.steps[step].query,
-            website_id: &website.id,
-            website_domain: &website.domain,
+            query: &of.query,
+            website_id: of.target.website_id(),
+            website_domain: website.map(|w| w.domain.as_str()),
+            link_id: of.target.link_id(),
             date: &start,
             start: &start,
             end: &end,
         };
-        match path::render(&export.path, &values, export.format.extension()) {
+        let default = match of.target {
+            Target::Website(_) => DEFAULT_PATH,
+            Target::Link(_) => DEFAULT_LINK_PATH,
+        };
+        let template = export.path.as_deref().unwrap_or(default);
+        match path::render(template, &values, export.format.extension()) {
             Ok(path) => self.plan.artifacts.push(PlannedArtifact {
                 step,
                 export: index,
@@ -134,7 +170,7 @@ impl<'a> Planner<'a> {
         for (report, (spec, needs)) in job.reports.iter().zip(self.input.needs).enumerate() {
             for section in &needs.sections {
                 match job.queries.iter().find(|q| q.name == section.query) {
-                    Some(query) => self.section(website, report, spec.compare, query, section),
+                    Some(query) => self.section(website, report, spec, query, section),
                     None => self.problem(PlanProblem::MissingQuery {
                         report: spec.name.clone(),
                         query: section.query.clone(),
@@ -155,14 +191,27 @@ impl<'a> Planner<'a> {
         &mut self,
         website: usize,
         report: usize,
-        compare: Compare,
+        spec: &ReportSpec,
         query: &Query,
         needs: &SectionNeeds,
     ) {
+        let unfit = |what| PlanProblem::NotForReports {
+            report: spec.name.clone(),
+            query: query.name.clone(),
+            what,
+        };
+        let target = match query.links.as_slice() {
+            [] => Target::Website(self.plan.websites[website].id.clone()),
+            [link] => Target::Link(link.clone()),
+            _ => return self.problem(unfit("names several links, and a report shows one")),
+        };
+        if needs.daily && matches!(query.source, Source::Custom(_)) {
+            return self.problem(unfit("is a custom query, which has no daily rows"));
+        }
         let window = self.window_of(query);
-        let before = compared(window, compare);
+        let before = compared(window, spec.compare);
         let daily = Some(Granularity::Daily);
-        let Some(current) = self.step(website, query, window, query.granularity) else {
+        let Some(current) = self.step(&target, query, window, query.granularity) else {
             return;
         };
         let previous = before.filter(|_| needs.previous);
@@ -171,14 +220,14 @@ impl<'a> Planner<'a> {
             website,
             query: query.name.clone(),
             current,
-            previous: previous.and_then(|w| self.step(website, query, w, query.granularity)),
+            previous: previous.and_then(|w| self.step(&target, query, w, query.granularity)),
             daily: needs
                 .daily
-                .then(|| self.step(website, query, window, daily))
+                .then(|| self.step(&target, query, window, daily))
                 .flatten(),
             previous_daily: previous
                 .filter(|_| needs.daily)
-                .and_then(|w| self.step(website, query, w, daily)),
+                .and_then(|w| self.step(&target, query, w, daily)),
         };
         self.plan.sections.push(section);
     }
@@ -186,51 +235,36 @@ impl<'a> Planner<'a> {
     /// The index of the step, new or shared; `None` where the query cannot be asked.
     fn step(
         &mut self,
-        website: usize,
+        target: &Target,
         query: &Query,
         window: Window,
         granularity: Option<Granularity>,
     ) -> Option<usize> {
-        let Some(parameter) = self
-            .input
-            .catalog
-            .server_type(&query.parameter, granularity)
-        else {
-            let names = self.input.catalog.types.keys();
-            let nearest = names
-                .map(|name| (strsim::jaro_winkler(name, &query.parameter), name))
-                .filter(|(likeness, _)| *likeness > 0.8)
-                .max_by(|a, b| a.0.total_cmp(&b.0));
-            self.problem(PlanProblem::UnknownType {
-                query: query.name.clone(),
-                parameter: query.parameter.clone(),
-                nearest: nearest.map(|(_, name)| name.clone()),
-            });
-            return None;
+        let parameter = match &query.source {
+            Source::Parameter(name) => self.server_type(query, name, granularity, window)?,
+            Source::Custom(custom) => {
+                match guard::check_custom(query, custom, self.input.catalog) {
+                    Ok(table) => table,
+                    Err(problem) => {
+                        self.problem(problem);
+                        return None;
+                    }
+                }
+            }
         };
-        if granularity == Some(Granularity::Hourly) && window.days() > MAX_HOURLY_DAYS {
-            let query = query.name.clone();
-            self.problem(PlanProblem::HourlyTooLong {
-                query,
-                days: window.days(),
-            });
-            return None;
-        }
-        if parameter != query.parameter {
-            let note = format!(
-                "`{}` is called `{parameter}` by this server",
-                query.parameter
-            );
+        if parameter != query.source_name() {
+            let called = query.source_name();
+            let note = format!("`{called}` is called `{parameter}` by this server");
             if !self.plan.notes.contains(&note) {
                 self.plan.notes.push(note);
             }
         }
         let step = Step {
             query: query.name.clone(),
-            website_id: self.plan.websites[website].id.clone(),
+            target: target.clone(),
             window,
             granularity,
-            parameter: parameter.to_owned(),
+            parameter,
         };
         let next = self.plan.steps.len();
         let index = *self.known.entry(step.clone()).or_insert(next);
@@ -238,6 +272,46 @@ impl<'a> Planner<'a> {
             self.plan.steps.push(step);
         }
         Some(index)
+    }
+
+    /// The server's name of a query type, where it can be asked so; else `None` and problems.
+    fn server_type(
+        &mut self,
+        query: &Query,
+        name: &str,
+        granularity: Option<Granularity>,
+        window: Window,
+    ) -> Option<String> {
+        let catalog = self.input.catalog;
+        let Some(parameter) = catalog.server_type(name, granularity) else {
+            let nearest = catalog
+                .types
+                .keys()
+                .map(|known| (strsim::jaro_winkler(known, name), known))
+                .filter(|(likeness, _)| *likeness > 0.8)
+                .max_by(|a, b| a.0.total_cmp(&b.0));
+            self.problem(PlanProblem::UnknownType {
+                query: query.name.clone(),
+                parameter: name.to_owned(),
+                nearest: nearest.map(|(_, known)| known.clone()),
+            });
+            return None;
+        };
+        let mut problems = guard::check_type(query, parameter, granularity, catalog);
+        problems.extend(guard::check_target(query, parameter));
+        if granularity == Some(Granularity::Hourly) && window.days() > MAX_HOURLY_DAYS {
+            problems.push(PlanProblem::HourlyTooLong {
+                query: query.name.clone(),
+                days: window.days(),
+            });
+        }
+        if problems.is_empty() {
+            return Some(parameter.to_owned());
+        }
+        for problem in problems {
+            self.problem(problem);
+        }
+        None
     }
 
     /// Each problem once, however many websites have it.
@@ -280,7 +354,8 @@ impl<'a> Planner<'a> {
             return Err(PlanError(self.problems));
         }
         let all: Vec<usize> = (0..self.plan.steps.len()).collect();
-        self.plan.requests = pack::requests(self.input.job, &self.plan.steps, &all);
+        self.plan.requests =
+            pack::requests(self.input.job, self.input.catalog, &self.plan.steps, &all);
         Ok(self.plan)
     }
 }
@@ -291,48 +366,4 @@ fn compared(window: Window, compare: Compare) -> Option<Window> {
         Compare::SameWindowLastYear => Some(window.same_last_year()),
         Compare::None => None,
     }
-}
-
-/// The websites that the patterns select, in the server's order. A pattern without a glob that
-/// matches nothing is a problem; so is a selection that is empty.
-fn select(
-    selector: &WebsiteSelector,
-    websites: &[Website],
-    problems: &mut Vec<PlanProblem>,
-) -> Vec<Website> {
-    let matcher = |pattern: &String| -> Option<(String, GlobMatcher)> {
-        let glob = GlobBuilder::new(pattern)
-            .literal_separator(false)
-            .build()
-            .ok()?;
-        Some((pattern.clone(), glob.compile_matcher()))
-    };
-    let includes: Vec<_> = selector.include.iter().filter_map(matcher).collect();
-    let excludes: Vec<_> = selector.exclude.iter().filter_map(matcher).collect();
-    let hit = |(_, glob): &(String, GlobMatcher), site: &Website| {
-        glob.is_match(&site.id) || glob.is_match(&site.domain)
-    };
-    for include in &includes {
-        let is_plain = !include.0.contains(['*', '?', '[', '{']);
-        if is_plain && !websites.iter().any(|site| hit(include, site)) {
-            problems.push(PlanProblem::UnknownWebsite {
-                pattern: include.0.clone(),
-                readable: websites
-                    .iter()
-                    .map(|w| w.id.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            });
-        }
-    }
-    let selected: Vec<Website> = websites
-        .iter()
-        .filter(|site| includes.iter().any(|i| hit(i, site)))
-        .filter(|site| !excludes.iter().any(|e| hit(e, site)))
-        .cloned()
-        .collect();
-    if selected.is_empty() && problems.is_empty() {
-        problems.push(PlanProblem::NoWebsite);
-    }
-    selected
 }

@@ -58,13 +58,91 @@ pub enum PlanProblem {
         /// The path.
         path: String,
     },
-    /// The path template has a placeholder that means nothing.
-    #[error("`path`: unknown placeholder `{name}`; possible: {possible}")]
+    /// The path template has a placeholder that means nothing for this query.
+    #[error("query `{query}`: `path` names `{name}`, which it has not; possible: {possible}")]
     UnknownPlaceholder {
+        /// The query's name.
+        query: String,
         /// What stands between the braces.
         name: String,
         /// What may stand there.
         possible: String,
+    },
+    /// The server would count everything.
+    #[error(
+        "query `{query}`: this server ignores the filter on `{field}` of `{parameter}` and would count everything: remove the filter, or use another query type"
+    )]
+    FilterIgnored {
+        /// The query's name.
+        query: String,
+        /// The filter's field.
+        field: String,
+        /// The server's name of its type.
+        parameter: String,
+    },
+    /// The server would fail.
+    #[error(
+        "query `{query}`: this server fails on a filter on `{field}` of `{parameter}`: remove the filter, or use another query type"
+    )]
+    FilterFails {
+        /// The query's name.
+        query: String,
+        /// The filter's field.
+        field: String,
+        /// The server's name of its type.
+        parameter: String,
+    },
+    /// The server would give one set for the window.
+    #[error(
+        "query `{query}`: `{parameter}` of this server has no {granularity} rows, it would give one set for the window: remove `granularity`, or export it `per: day`"
+    )]
+    NoGranularity {
+        /// The query's name.
+        query: String,
+        /// The server's name of its type.
+        parameter: String,
+        /// `hourly` or `daily`.
+        granularity: &'static str,
+    },
+    /// A type of links asked of a website, or the other way round: the server answers zeros.
+    #[error("query `{query}`: {what}")]
+    WrongTarget {
+        /// The query's name.
+        query: String,
+        /// Why, and what to do.
+        what: &'static str,
+    },
+    /// The server has no such table.
+    #[error(
+        "query `{query}`: this server has no table `{table}`; it has events, error_spans, web_vitals_spans, custom_event_spans and outgoing_links"
+    )]
+    UnknownTable {
+        /// The query's name.
+        query: String,
+        /// The table.
+        table: String,
+    },
+    /// A column of `group_by` would be missing in the rows.
+    #[error(
+        "query `{query}`: this server would leave `{column}` out of the rows, because `{select}` contains its name: count `*`, and choose an alias without `{column}`"
+    )]
+    HiddenColumn {
+        /// The query's name.
+        query: String,
+        /// The column.
+        column: String,
+        /// The select's field or alias.
+        select: String,
+    },
+    /// A report cannot show it.
+    #[error("report `{report}`: the query `{query}` {what}")]
+    NotForReports {
+        /// The report's name.
+        report: String,
+        /// The query's name.
+        query: String,
+        /// Why.
+        what: &'static str,
     },
 }
 

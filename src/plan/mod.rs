@@ -5,8 +5,10 @@
 
 mod build;
 mod error;
+mod guard;
 mod pack;
 mod path;
+mod select;
 
 pub use build::build;
 pub use error::{PlanError, PlanProblem};
@@ -18,6 +20,7 @@ use crate::domain::{
     query::Granularity,
     request::Request,
     schedule::Tick,
+    target::Target,
     website::Website,
     window::{ServerDays, Window},
 };
@@ -85,8 +88,8 @@ pub struct Plan {
 pub struct Step {
     /// The query's name.
     pub query: String,
-    /// The website.
-    pub website_id: String,
+    /// The website or link.
+    pub target: Target,
     /// The days asked for.
     pub window: Window,
     /// Rows a day or an hour, or one set.
@@ -161,13 +164,20 @@ impl Plan {
         part_id.strip_prefix('s')?.parse().ok()
     }
 
-    /// The least time that its requests take at so many a minute, in seconds.
-    pub fn seconds_at_rate_limit(&self, requests_per_minute: u32) -> f64 {
-        self.requests.len() as f64 * 60.0 / f64::from(requests_per_minute.max(1))
+    /// The least time that its requests take, in seconds: those of query types and custom ones
+    /// have a budget each, and are asked for side by side.
+    pub fn seconds_at_rate_limit(&self, requests_per_minute: u32, custom_per_minute: u32) -> f64 {
+        let custom = self.requests.iter().filter(|r| r.is_custom()).count();
+        let seconds = |count: usize, rate: u32| count as f64 * 60.0 / f64::from(rate.max(1));
+        let standard = seconds(self.requests.len() - custom, requests_per_minute);
+        standard.max(seconds(custom, custom_per_minute))
     }
 
     /// The same plan with only the requests that the given steps need, for a further attempt.
-    pub fn requests_for(&self, job: &Job, steps: &[usize]) -> Vec<Request> {
-        pack::requests(job, &self.steps, steps)
+    pub fn requests_for(&self, job: &Job, catalog: &Catalog, steps: &[usize]) -> Vec<Request> {
+        pack::requests(job, catalog, &self.steps, steps)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,16 @@
 //! items form an array body. Dates and granularity stand on the item, not on the parameter, so that
 //! a server that ignores per-parameter keys cannot answer for other days.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Plan, Step};
 use crate::domain::{
-    catalog::measured,
+    catalog::{Catalog, measured},
+    country::country_names,
+    custom::Custom,
     job::Job,
-    query::{Limit, Query},
-    request::{Item, MAX_LIMIT, Part, Request},
+    query::{Filter, Limit, Operator, Query, Source},
+    request::{Ask, CustomAsk, Item, MAX_LIMIT, Part, Request},
     window::Window,
 };
 
@@ -24,19 +26,27 @@ struct Packed<'a> {
     item: Item,
 }
 
-/// The requests that carry the steps of the given indices, website by website.
-pub(super) fn requests(job: &Job, steps: &[Step], wanted: &[usize]) -> Vec<Request> {
+/// The requests that carry the steps of the given indices, target by target.
+pub(super) fn requests(
+    job: &Job,
+    catalog: &Catalog,
+    steps: &[Step],
+    wanted: &[usize],
+) -> Vec<Request> {
     let mut requests: Vec<Request> = Vec::new();
     let mut open: Vec<Packed<'_>> = Vec::new();
     for &index in wanted {
         let step = &steps[index];
-        if open
-            .first()
-            .is_some_and(|p| p.step.website_id != step.website_id)
-        {
+        let query = query_of(job, step);
+        if let Source::Custom(source) = &query.source {
+            let ask = custom(index, step, query, source, catalog);
+            requests.push(request(step, "/v1/query/custom", Ask::Custom(ask)));
+            continue;
+        }
+        if open.first().is_some_and(|p| p.step.target != step.target) {
             flush(&mut open, &mut requests);
         }
-        let item = item(step, query_of(job, step));
+        let item = item(step, query);
         let same = open.iter_mut().find(|other| {
             other.step.window == step.window
                 && other.step.granularity == step.granularity
@@ -55,34 +65,32 @@ pub(super) fn requests(job: &Job, steps: &[Step], wanted: &[usize]) -> Vec<Reque
     requests
 }
 
-/// Closes the items of one website as requests of at most so many items.
+/// Closes the items of one target as requests of at most so many items.
 fn flush(open: &mut Vec<Packed<'_>>, requests: &mut Vec<Request>) {
     while !open.is_empty() {
         let rest = open.split_off(open.len().min(MAX_ITEMS));
-        requests.push(request(std::mem::replace(open, rest)));
+        let batch = std::mem::replace(open, rest);
+        let first = batch.first().expect("a batch is never empty").step;
+        let items = batch.into_iter().enumerate().map(|(number, packed)| Item {
+            id: format!("q{number}"),
+            ..packed.item
+        });
+        requests.push(request(first, "/v1/query", Ask::Items(items.collect())));
     }
 }
 
-fn request(batch: Vec<Packed<'_>>) -> Request {
-    let first = batch.first().expect("a batch is never empty").step;
-    let mut path = url_path(&first.website_id);
-    if first.window.timezone != chrono_tz::Tz::UTC {
+fn request(step: &Step, path: &str, ask: Ask) -> Request {
+    let (key, id) = (step.target.key(), percent(step.target.id()));
+    let mut path = format!("{path}?{key}={id}");
+    if step.window.timezone != chrono_tz::Tz::UTC {
         path.push_str("&timezone=");
-        path.push_str(&percent(first.window.timezone.name()));
+        path.push_str(&percent(step.window.timezone.name()));
     }
-    let items = batch.into_iter().enumerate().map(|(number, packed)| Item {
-        id: format!("q{number}"),
-        ..packed.item
-    });
     Request {
-        website_id: first.website_id.clone(),
+        target: step.target.clone(),
         path,
-        items: items.collect(),
+        ask,
     }
-}
-
-fn url_path(website_id: &str) -> String {
-    format!("/v1/query?website_id={}", percent(website_id))
 }
 
 fn percent(value: &str) -> String {
@@ -98,18 +106,72 @@ fn query_of<'a>(job: &'a Job, step: &Step) -> &'a Query {
 
 fn item(step: &Step, query: &Query) -> Item {
     let (start, end) = api_dates(&step.window);
-    let filters = query
-        .filters
-        .iter()
-        .map(|f| json!({ "field": f.field, "op": f.op.name(), "value": f.value }));
     Item {
         id: String::new(),
         start,
         end,
-        filters: filters.collect(),
+        filters: query.filters.iter().map(filter).collect(),
         limit: limit(query.limit, &step.parameter),
         page: 1,
         parts: Vec::new(),
+    }
+}
+
+/// A filter as the API takes it. Servers store countries by name, by code, or some of each, so a
+/// code is asked for with every name of it (`databuddy-api.md`, trap 12).
+fn filter(filter: &Filter) -> Value {
+    let (op, value) = match (filter.field.as_str(), filter.op) {
+        ("country", Operator::Eq | Operator::In) => (Operator::In, spellings(&filter.value)),
+        ("country", Operator::Ne | Operator::NotIn) => (Operator::NotIn, spellings(&filter.value)),
+        _ => (filter.op, None),
+    };
+    match value {
+        Some(value) => json!({ "field": filter.field, "op": op.name(), "value": value }),
+        None => json!({ "field": filter.field, "op": filter.op.name(), "value": filter.value }),
+    }
+}
+
+/// Every spelling of the countries, where at least one of them is an ISO code.
+fn spellings(value: &Value) -> Option<Vec<Value>> {
+    let values = match value {
+        Value::Array(list) => list.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let mut all = Vec::new();
+    for value in values {
+        all.push(value.clone());
+        let names = value.as_str().map_or(&[][..], country_names);
+        all.extend(names.iter().map(|name| json!(name)));
+    }
+    (all.len() > values.len()).then_some(all)
+}
+
+/// A custom query. Servers since February 2026 take the last day as its midnight and lose it,
+/// unless a time of the day stands behind it (trap 13).
+fn custom(
+    index: usize,
+    step: &Step,
+    query: &Query,
+    source: &Custom,
+    catalog: &Catalog,
+) -> CustomAsk {
+    let (start, end) = api_dates(&step.window);
+    let is_plain = step.window.timezone == chrono_tz::Tz::UTC;
+    let end = if catalog.is_seed() || !is_plain {
+        end
+    } else {
+        format!("{end} 23:59:59")
+    };
+    CustomAsk {
+        id: Plan::part_id(index),
+        query: source.body(&step.parameter),
+        start,
+        end,
+        limit: match query.limit {
+            Limit::Rows(rows) => rows.min(MAX_LIMIT),
+            Limit::All => MAX_LIMIT,
+        },
+        group_by: source.group_by.clone(),
     }
 }
 

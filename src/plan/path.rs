@@ -11,10 +11,12 @@ pub struct PathValues<'a> {
     pub job: &'a str,
     /// The query's name.
     pub query: &'a str,
-    /// The website's id.
-    pub website_id: &'a str,
-    /// The website's domain.
-    pub website_domain: &'a str,
+    /// The website's id; `None` of a link.
+    pub website_id: Option<&'a str>,
+    /// The website's domain; `None` of a link.
+    pub website_domain: Option<&'a str>,
+    /// The link's id; `None` of a website.
+    pub link_id: Option<&'a str>,
     /// The first day; the same as `start`.
     pub date: &'a str,
     /// The first day.
@@ -24,10 +26,11 @@ pub struct PathValues<'a> {
 }
 
 /// What may stand between the braces.
-pub const PLACEHOLDERS: [&str; 7] = [
+pub const PLACEHOLDERS: [&str; 8] = [
     "query",
     "website.id",
     "website.domain",
+    "link.id",
     "date",
     "start",
     "end",
@@ -63,8 +66,9 @@ impl PathValues<'_> {
         Some(match name {
             "job" => self.job,
             "query" => self.query,
-            "website.id" => self.website_id,
-            "website.domain" => self.website_domain,
+            "website.id" => self.website_id?,
+            "website.domain" => self.website_domain?,
+            "link.id" => self.link_id?,
             "date" => self.date,
             "start" => self.start,
             "end" => self.end,
@@ -85,9 +89,11 @@ pub(super) fn render(
         let (name, after) = after.split_once("}}").unwrap_or((after, ""));
         let name = name.trim();
         let Some(value) = values.get(name) else {
+            let possible = PLACEHOLDERS.iter().filter(|p| values.get(p).is_some());
             return Err(PlanProblem::UnknownPlaceholder {
+                query: values.query.to_owned(),
                 name: name.to_owned(),
-                possible: PLACEHOLDERS.join(", "),
+                possible: possible.copied().collect::<Vec<_>>().join(", "),
             });
         };
         path.push_str(before);
@@ -126,8 +132,9 @@ mod tests {
         PathValues {
             job: "nightly",
             query: "pages",
-            website_id,
-            website_domain: "acme.example",
+            website_id: Some(website_id),
+            website_domain: Some("acme.example"),
+            link_id: None,
             date: "2026-11-22",
             start: "2026-11-22",
             end: "2026-11-22",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{
     catalog::{Catalog, measured, measured_kinds},
+    custom::{Aggregate, Custom},
     query::{ColumnType, Granularity},
 };
 
@@ -66,4 +67,25 @@ pub fn known_columns(
         column.kind = kinds.get(&column.name).copied().or(column.kind.map(hourly));
     }
     Known { columns, kinds }
+}
+
+/// The columns of a custom query: those of the group, then its selects. Counts are whole.
+pub fn known_custom_columns(custom: &Custom, pins: &BTreeMap<String, ColumnType>) -> Known {
+    let kind = |name: &str, known: Option<ColumnType>| Column {
+        name: name.to_owned(),
+        kind: pins.get(name).copied().or(known),
+    };
+    let groups = custom.group_by.iter().map(|name| kind(name, None));
+    let selects = custom.selects.iter().map(|select| {
+        let known = match select.aggregate {
+            Aggregate::Count | Aggregate::Uniq => Some(ColumnType::Int64),
+            Aggregate::Avg => Some(ColumnType::Float64),
+            Aggregate::Sum | Aggregate::Max | Aggregate::Min => None,
+        };
+        kind(&select.alias, known)
+    });
+    Known {
+        columns: groups.chain(selects).collect(),
+        kinds: pins.clone(),
+    }
 }

@@ -5,7 +5,7 @@ mod error;
 mod known;
 
 pub use error::TableError;
-pub use known::{Column, Known, known_columns};
+pub use known::{Column, Known, known_columns, known_custom_columns};
 
 use std::{
     collections::{BTreeMap, HashMap},

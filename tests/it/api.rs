@@ -10,7 +10,10 @@ use std::{
 use databuddy_jobs::{
     api::{ApiError, Client, ClientOptions, Complete, Kind},
     clock::Clock,
-    domain::request::{Item, Part, Request},
+    domain::{
+        request::{Ask, Item, Part, Request},
+        target::Target,
+    },
     secret::Secret,
 };
 
@@ -47,6 +50,7 @@ fn client(url: &str) -> Client {
         key: Some(Secret::new("dbdy_secret")),
         bearer: false,
         requests_per_minute: 6000,
+        custom_per_minute: 6000,
         max_in_flight: 8,
         user_agent: "test".to_owned(),
     };
@@ -74,9 +78,9 @@ fn request(parts: &[(&str, &str)], limit: u32) -> Request {
         parts: parts.iter().map(part).collect(),
     };
     Request {
-        website_id: "w".to_owned(),
+        target: Target::Website("w".to_owned()),
         path: "/v1/query?website_id=w".to_owned(),
-        items: vec![item],
+        ask: Ask::Items(vec![item]),
     }
 }
 
