@@ -23,10 +23,11 @@ pub(super) fn refusal(
 ) -> ApiError {
     let body: Value = serde_json::from_str(text).unwrap_or(Value::Null);
     let word = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-    let mut message = match word("error") {
-        error if error.is_empty() => "the answer says no more".to_owned(),
-        error => cut(&error),
-    };
+    // The tracking API says `message` where the query API says `error`
+    let said = [word("error"), word("message")]
+        .into_iter()
+        .find(|text| !text.is_empty());
+    let mut message = said.map_or_else(|| "the answer says no more".to_owned(), |text| cut(&text));
     for detail in body["details"].as_array().into_iter().flatten().take(5) {
         if let Some(said) = detail["message"].as_str().filter(|said| *said != message) {
             write!(message, "; {}", cut(said)).expect("writing to a string cannot fail");

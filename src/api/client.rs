@@ -125,6 +125,11 @@ impl Client {
         }
     }
 
+    /// Whether it has a key.
+    pub fn has_key(&self) -> bool {
+        self.options.key.is_some()
+    }
+
     /// What it has sent.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -183,6 +188,18 @@ impl Client {
             .base_delay
             .saturating_mul(2_u32.saturating_pow(tries.min(6)));
         longest.mul_f64(fastrand::f64())
+    }
+
+    /// The headers of an answer, whatever it says.
+    pub(super) async fn head(&self, path: &str) -> Result<HeaderMap, ApiError> {
+        let url = format!("{}{path}", self.options.url.as_str().trim_end_matches('/'));
+        let shown = self.options.url.to_string();
+        let answer = self.http.get(&url).send().await;
+        let answer = answer.map_err(|source| ApiError::Unreachable {
+            url: shown,
+            source: source.without_url(),
+        })?;
+        Ok(answer.headers().clone())
     }
 
     async fn send_once(

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::engine::At;
+use crate::{
+    engine::At,
+    sandbox::{Fault, Generation},
+};
 
 /// Scheduled exports and emailed reports for the Databuddy web-analytics API.
 #[derive(Debug, Parser)]
@@ -111,6 +114,21 @@ pub(super) enum Command {
     },
     /// Render a job's reports to files without sending them
     Preview(PlanArgs),
+    /// The websites that the key may read
+    Websites,
+    /// The query types of the server, or what is known of one
+    Types {
+        /// A query type, under the name of any generation
+        name: Option<String>,
+    },
+    /// What the server says of itself
+    Health,
+    /// Diagnose server, key, clock, store, destinations and mail
+    Doctor,
+    /// Send one event, or a file of JSON lines
+    Track(TrackArgs),
+    /// Serve the embedded Databuddy-compatible API until stopped
+    Sandbox(SandboxArgs),
     /// The JSON Schema of a job file
     Schema {
         /// Print a page of the reference instead, as Markdown
@@ -156,9 +174,65 @@ pub(super) struct RunArgs {
     pub force: bool,
 }
 
+/// What `track` takes.
+#[derive(Debug, Args)]
+pub(super) struct TrackArgs {
+    /// A file with one event a line: {"name":…, "properties":{…}, "anonymousId":…, "timestamp":…}
+    #[arg(conflicts_with_all = ["name", "property", "anonymous_id", "session_id", "timestamp", "event_id"])]
+    pub file: Option<PathBuf>,
+    /// The website that the events belong to
+    #[arg(long, value_name = "ID")]
+    pub website: String,
+    /// The event's name, 1 to 128 characters
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A property; numbers and true or false are sent as such
+    #[arg(long, value_name = "KEY=VALUE", value_parser = set_value)]
+    pub property: Vec<(String, String)>,
+    /// The visitor
+    #[arg(long, value_name = "ID")]
+    pub anonymous_id: Option<String>,
+    /// The visitor's session
+    #[arg(long, value_name = "ID")]
+    pub session_id: Option<String>,
+    /// Milliseconds since 1970; default now
+    #[arg(long, value_name = "MS")]
+    pub timestamp: Option<i64>,
+    /// What makes a repeat no duplicate; default a new one
+    #[arg(long, value_name = "ID")]
+    pub event_id: Option<String>,
+}
+
+/// What `sandbox` takes.
+#[derive(Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// Where it listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    pub listen: std::net::SocketAddr,
+    /// The server that it is like: seed, 2026-02
+    #[arg(long, value_name = "NAME", default_value = "seed")]
+    pub generation: Generation,
+    /// Decides its rows
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Requests that a key may make in a minute; 0: any number
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub requests_per_minute: u32,
+    /// Custom queries that a key may make in a minute; 0: any number
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub custom_requests_per_minute: u32,
+    /// Something that goes wrong on purpose, always or with a probability: rate-limit, part-failure,
+    /// reorder, truncate, slow, repeat-page, drop-connection, database-down
+    #[arg(long, value_name = "KIND[=PROBABILITY]")]
+    pub fault: Vec<Fault>,
+    /// Decides when faults happen
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub fault_seed: u64,
+}
+
 fn set_value(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(path, value)| (path.trim().to_owned(), value.to_owned()))
         .filter(|(path, _)| !path.is_empty())
-        .ok_or_else(|| format!("`{text}` is not of the form PATH=VALUE, like retry.attempts=1"))
+        .ok_or_else(|| format!("`{text}` is not of the form KEY=VALUE, like retry.attempts=1"))
 }

@@ -2,7 +2,9 @@
 
 mod args;
 mod check;
+mod doctor;
 mod exit;
+mod health;
 mod init;
 mod list;
 mod plan;
@@ -11,9 +13,13 @@ mod print;
 mod progress;
 mod run;
 mod runs;
+mod sandbox;
 mod schema;
 mod serve;
 mod session;
+mod track;
+mod types;
+mod websites;
 
 use std::process::ExitCode;
 
@@ -25,17 +31,11 @@ use exit::Exit;
 use crate::{clock::Clock, config::Problems, engine::EngineError};
 
 /// Commands of the contract that a later version builds.
-const NOT_BUILT_YET: [&str; 13] = [
+const NOT_BUILT_YET: [&str; 7] = [
     "backfill",
     "resend",
     "gaps",
     "verify",
-    "websites",
-    "types",
-    "health",
-    "doctor",
-    "track",
-    "sandbox",
     "generate",
     "completions",
     "vacuum",
@@ -111,6 +111,12 @@ async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Ex
         Command::Runs { job, limit } => runs::runs(job.as_deref(), limit, global, clock).await,
         Command::Show { run } => runs::show(&run, global, clock).await,
         Command::Preview(args) => preview::preview(&args, global, clock).await,
+        Command::Websites => websites::websites(global, clock).await,
+        Command::Types { name } => types::types(name.as_deref(), global, clock).await,
+        Command::Health => health::health(global, clock).await,
+        Command::Doctor => doctor::doctor(global, clock).await,
+        Command::Track(args) => track::track(&args, global, clock).await,
+        Command::Sandbox(args) => sandbox::sandbox(&args, global, clock).await,
         Command::Schema { markdown } => Ok(schema::schema(markdown)),
         Command::Init { folder } => init::init(&folder),
         Command::Other(words) => Err(unknown_command(&words)),

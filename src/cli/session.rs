@@ -1,6 +1,9 @@
 //! What a command needs to work: the project, the store, the API, the mail.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::sync::OnceCell;
 
@@ -12,7 +15,7 @@ use super::{
 use crate::{
     api::{Client, ClientOptions},
     clock::Clock,
-    config::{Auth, Environment, MailUrl, Options, Project, Settings, load},
+    config::{Auth, Environment, MailUrl, Options, Project, Settings, load, load_settings},
     engine::{Engine, EngineError, Events},
     mail::Transport,
     sandbox::{Sandbox, SandboxOptions},
@@ -20,11 +23,14 @@ use crate::{
     store::Store,
 };
 
+/// Requests of the tracking API a minute. Source: `databuddy-api.md`, Rate limits.
+const TRACK_PER_MINUTE: u32 = 600;
+
 /// An engine with what it stands on.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) engine: Engine,
-    sandbox: Option<Sandbox>,
+    api: Api,
 }
 
 /// Reads settings and jobs.
@@ -39,6 +45,12 @@ pub(super) fn project(
         only: only.to_vec(),
     };
     load(&global.project, &Environment::system(), &options).map_err(CliError::Problems)
+}
+
+/// Reads the settings alone.
+pub(super) fn settings(global: &Global) -> Result<(PathBuf, Settings), CliError> {
+    load_settings(&global.project, &Environment::system(), global.sandbox)
+        .map_err(CliError::Problems)
 }
 
 /// The project of a command that plans: with `--website` in place of the job's websites.
@@ -71,42 +83,100 @@ pub(super) async fn open_store(settings: &Settings, clock: &Clock) -> Result<Sto
     Ok(store)
 }
 
-impl Session {
-    /// Starts everything that runs need.
+/// The API and what serves it.
+#[derive(Debug)]
+pub(super) struct Api {
+    pub(super) client: Client,
+    /// The tracking API.
+    pub(super) basket: Client,
+    /// What manifests name as the source: the API's URL, or `sandbox`.
+    source: String,
+    sandbox: Option<Sandbox>,
+}
+
+impl Api {
+    /// Connects to the API of the settings, or starts the embedded one.
     pub(super) async fn start(
         global: &Global,
-        project: &Project,
+        root: &Path,
+        settings: &Settings,
         clock: &Clock,
-        events: Events,
     ) -> Result<Self, CliError> {
-        let settings = &project.settings;
         let sandbox = if global.sandbox {
-            let state = project.root.join(".databuddy-jobs/sandbox");
+            let state = root.join(".databuddy-jobs/sandbox");
             Some(start_sandbox(state, clock).await?)
         } else {
             None
         };
-        let (url, key, source) = if let Some(sandbox) = &sandbox {
-            let url = sandbox.url().parse().map_err(|e: url::ParseError| {
-                CliError::machine("the sandbox's address")(e.into())
-            })?;
-            (url, Some(Secret::new(sandbox.key())), "sandbox".to_owned())
-        } else {
-            if settings.api_key.is_none() && project.jobs.iter().any(|job| job.api_key.is_none()) {
-                return Err(EngineError::NoKey.into());
-            }
-            let source = settings.api_url.to_string();
-            (settings.api_url.clone(), settings.api_key.clone(), source)
-        };
-        let options = ClientOptions {
-            url,
-            key,
+        let mut options = ClientOptions {
+            url: settings.api_url.clone(),
+            key: settings.api_key.clone(),
             bearer: settings.api_auth == Auth::Bearer,
             requests_per_minute: settings.requests_per_minute,
             custom_per_minute: settings.custom_per_minute,
             max_in_flight: settings.max_in_flight,
             user_agent: concat!("databuddy-jobs/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
+        let mut basket_url = settings.basket_url.clone();
+        let mut source = settings.api_url.to_string();
+        if let Some(sandbox) = &sandbox {
+            let parse = |url: &str| {
+                url.parse().map_err(|e: url::ParseError| {
+                    CliError::machine("the sandbox's address")(e.into())
+                })
+            };
+            options.url = parse(sandbox.url())?;
+            options.key = Some(Secret::new(sandbox.key()));
+            basket_url = parse(sandbox.url())?;
+            "sandbox".clone_into(&mut source);
+        }
+        let basket = ClientOptions {
+            url: basket_url,
+            requests_per_minute: TRACK_PER_MINUTE,
+            ..options.clone()
+        };
+        let client = |options| Client::new(options, clock.clone()).map_err(EngineError::from);
+        Ok(Self {
+            client: client(options)?,
+            basket: client(basket)?,
+            source,
+            sandbox,
+        })
+    }
+
+    /// Stops what was started.
+    pub(super) async fn stop(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+    }
+}
+
+impl Session {
+    /// Starts everything that runs need; refuses where there is no key.
+    pub(super) async fn start(
+        global: &Global,
+        project: &Project,
+        clock: &Clock,
+        events: Events,
+    ) -> Result<Self, CliError> {
+        let lacks_key = project.settings.api_key.is_none()
+            && project.jobs.iter().any(|job| job.api_key.is_none());
+        if lacks_key && !global.sandbox {
+            return Err(EngineError::NoKey.into());
+        }
+        Self::without_key(global, project, clock, events).await
+    }
+
+    /// The same, also where there is no key.
+    pub(super) async fn without_key(
+        global: &Global,
+        project: &Project,
+        clock: &Clock,
+        events: Events,
+    ) -> Result<Self, CliError> {
+        let settings = &project.settings;
+        let api = Api::start(global, &project.root, settings, clock).await?;
         let transport = match &settings.mail_url {
             Some(MailUrl::Dir(folder)) => Some(Transport::dir(folder.clone())),
             Some(MailUrl::Smtp(url)) => Some(Transport::smtp(url).map_err(EngineError::from)?),
@@ -115,23 +185,21 @@ impl Session {
         let engine = Engine {
             root: project.root.clone(),
             settings: Arc::new(settings.clone()),
-            client: Client::new(options, clock.clone()).map_err(EngineError::from)?,
+            client: api.client.clone(),
             store: Arc::new(open_store(settings, clock).await?),
             transport: transport.map(Arc::new),
-            source,
+            source: api.source.clone(),
             clock: clock.clone(),
             events,
             server: Arc::new(OnceCell::new()),
         };
-        Ok(Self { engine, sandbox })
+        Ok(Self { engine, api })
     }
 
     /// Stops what was started.
     pub(super) async fn stop(self) {
         self.engine.store.close().await;
-        if let Some(sandbox) = self.sandbox {
-            sandbox.stop().await;
-        }
+        self.api.stop().await;
     }
 }
 

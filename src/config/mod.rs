@@ -111,6 +111,25 @@ pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project
     }
 }
 
+/// Reads the settings of a project alone: its jobs may be missing or broken.
+///
+/// # Errors
+/// The problems of the settings.
+pub fn load_settings(
+    root: &Path,
+    env: &Environment,
+    sandbox: bool,
+) -> Result<(PathBuf, Settings), Problems> {
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let mut problems = Vec::new();
+    let (_, settings) = settings::read(&root, env, sandbox, &job_schema(), &mut problems);
+    match (settings, Problems::of(problems)) {
+        (Some(settings), None) => Ok((root, settings)),
+        (_, Some(problems)) => Err(problems),
+        (None, None) => unreachable!("settings are missing only where there are problems"),
+    }
+}
+
 /// Two jobs must not write the same files.
 fn check_jobs(jobs: &[Job], sources: &[JobSource], problems: &mut Vec<Problem>) {
     for (at, (job, source)) in jobs.iter().zip(sources).enumerate() {

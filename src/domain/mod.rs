@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod country;
 pub mod custom;
+pub mod event;
 pub mod job;
 pub mod preset;
 pub mod query;

@@ -2,6 +2,7 @@
 
 mod context;
 mod deliver;
+mod doctor;
 mod error;
 mod event;
 mod fetch;
@@ -13,6 +14,7 @@ mod serve;
 mod tick;
 mod work;
 
+pub use doctor::Finding;
 pub use error::EngineError;
 pub use event::{Event, Events};
 pub use preview::Page;

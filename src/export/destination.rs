@@ -30,6 +30,16 @@ impl Destination {
         })
     }
 
+    /// Tries a write, and removes it again.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or is full.
+    pub fn probe(&self) -> Result<(), ExportError> {
+        let mut temp = self.temp_beside(&self.root.join("probe"))?;
+        let written = io::Write::write_all(temp.as_file_mut(), b"databuddy-jobs");
+        written.map_err(file_error(&self.root, "written"))
+    }
+
     /// Puts a staged file in place: a reader sees the old file or the whole new one.
     ///
     /// # Errors

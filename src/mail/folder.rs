@@ -4,6 +4,15 @@ use std::{fs, io, path::Path};
 
 use super::Message;
 
+/// Tries a write, and removes it again.
+pub(super) fn probe(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".mail-")
+        .tempfile_in(folder)?;
+    io::Write::write_all(file.as_file_mut(), b"databuddy-jobs")
+}
+
 /// A file name that tells people which mail it is, and is always the same for the same mail.
 fn stem(message: &Message) -> String {
     let plain = |c: char| {

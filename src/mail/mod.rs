@@ -95,6 +95,22 @@ impl Transport {
             .map_err(MailError::Url)
     }
 
+    /// Tries to reach it, with encryption and login, and sends nothing.
+    ///
+    /// # Errors
+    /// Why, in words.
+    pub async fn probe(&self) -> Result<(), String> {
+        match self {
+            Self::Dir(folder) => folder::probe(folder).map_err(|e| {
+                format!(
+                    "the mail folder `{}` cannot be written: {e}",
+                    folder.display()
+                )
+            }),
+            Self::Smtp(server) => server.probe().await.map_err(|(_, why)| why),
+        }
+    }
+
     /// Hands a message over.
     ///
     /// # Errors

@@ -99,6 +99,13 @@ impl Server {
         sent
     }
 
+    /// Connects and logs in, and sends nothing.
+    pub(super) async fn probe(&self) -> Result<(), Failed> {
+        let mut connection = self.connect().await?;
+        let _ = connection.quit().await;
+        Ok(())
+    }
+
     async fn connect(&self) -> Result<AsyncSmtpConnection, Failed> {
         let name = ClientId::default();
         let address = (self.host.as_str(), self.port);
