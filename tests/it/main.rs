@@ -8,4 +8,5 @@
 mod api;
 mod config;
 mod run;
+mod sandbox;
 mod workspace;
