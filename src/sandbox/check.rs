@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    filter::OPERATORS,
     options::Generation,
     refusal::Refusal,
     types::{self, Type},
@@ -56,6 +57,15 @@ pub(super) fn check(
     }
     if !optional("filters", Value::is_array) {
         return Err(shape("filters", "filters must be a list"));
+    }
+    if !seed
+        && !item["filters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .all(is_filter)
+    {
+        return Err(shape("filters", "a filter needs field, op and value"));
     }
     if let Some(name) = item["preset"].as_str()
         && !PRESETS.contains(&name)
@@ -122,4 +132,12 @@ pub(super) fn check(
         false if unknown && seed => Err(Refusal::details(wrong).with_code("INVALID_QUERY_TYPE")),
         false => Err(Refusal::details(wrong)),
     }
+}
+
+/// Whether a filter has the shape that the February server asks for.
+fn is_filter(filter: &Value) -> bool {
+    let op = filter["op"].as_str().unwrap_or_default();
+    let value = &filter["value"];
+    let plain = value.is_string() || value.is_number() || value.is_array();
+    filter["field"].is_string() && OPERATORS.contains(&op) && plain
 }

@@ -126,6 +126,19 @@ fn table(generation: Generation, query: &Value) -> Result<&'static CustomTable, 
             "query needs a table and selects",
         ));
     }
+    let known = |select: &Value| {
+        let aggregate = select["aggregate"].as_str();
+        aggregate.is_some_and(|aggregate| AGGREGATES.contains(&aggregate))
+    };
+    if generation == Generation::Server2026_02
+        && !query["selects"].as_array().into_iter().flatten().all(known)
+    {
+        return Err(Refusal::shape(
+            generation,
+            "query.selects",
+            "unknown aggregate",
+        ));
+    }
     let name = query["table"].as_str().unwrap_or_default();
     find(name, generation).ok_or_else(|| {
         let known: Vec<&str> = super::custom_tables::names(generation).collect();

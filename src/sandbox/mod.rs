@@ -22,6 +22,7 @@ mod query;
 mod refusal;
 mod rows;
 mod schema;
+mod statement;
 mod track;
 mod types;
 mod window;

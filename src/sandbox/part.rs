@@ -6,10 +6,9 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
 use super::{
-    data::{Bound, bounds},
     filter::{Filter, OPERATORS},
     http::App,
-    options::{FaultKind, Generation},
+    options::Generation,
     place::Place,
     refusal::Refusal,
     types::{Span, Type},
@@ -29,7 +28,7 @@ pub(super) struct Common<'a> {
 }
 
 impl Common<'_> {
-    fn seed(&self) -> bool {
+    pub(super) fn seed(&self) -> bool {
         self.generation == Generation::Seed
     }
 
@@ -41,12 +40,12 @@ impl Common<'_> {
     ) -> Result<Result<Vec<Value>, String>, Refusal> {
         let of_link = matches!(self.place, Place::Link(_));
         if kind.of_link != of_link && self.seed() {
-            let (code, field) = if of_link {
-                ("MISSING_WEBSITE_ID", "website_id")
+            return Err(if of_link {
+                let message = format!("{} needs website_id", kind.name);
+                Refusal::bad("MISSING_WEBSITE_ID", message)
             } else {
-                ("MISSING_LINK_ID", "link_id")
-            };
-            return Err(Refusal::bad(code, format!("{} needs {field}", kind.name)));
+                Refusal::invalid("link_id", format!("{} needs link_id", kind.name))
+            });
         }
         let window = match self.window(parameter)? {
             Ok(window) => window,
@@ -209,14 +208,6 @@ impl Common<'_> {
         }
     }
 
-    /// The column of countries: ISO codes, or what that server stored.
-    fn country(&self) -> &'static str {
-        match self.generation {
-            Generation::Seed => "country",
-            Generation::Server2026_02 => "country_stored",
-        }
-    }
-
     /// The answer where the sandbox has no data.
     fn no_data(&self, kind: &Type) -> Vec<Value> {
         let one_row = kind.measured.is_some_and(|m| m.empty_row) && self.page == 1;
@@ -232,75 +223,6 @@ impl Common<'_> {
         } else {
             Vec::new()
         }
-    }
-
-    fn sql(
-        &self,
-        kind: &Type,
-        window: Window,
-        bucket: Option<String>,
-        filters: &[Filter],
-    ) -> (String, Vec<Bound>) {
-        let mut bound = vec![Bound::Text(self.place.id().to_owned())];
-        bound.extend(bounds(window.from, window.until));
-        let owner = if kind.of_link {
-            "link_id"
-        } else {
-            "website_id"
-        };
-        let range = format!("{owner} = ?1 AND at >= ?2 AND at < ?3");
-        let conditions: Vec<String> = filters.iter().map(|f| f.condition(&mut bound)).collect();
-        let all = format!("{range}{}", conditions.concat());
-        let sql = match (self.generation, &kind.server_sql, &kind.dated) {
-            (Generation::Server2026_02, Some(sql), _) => sql,
-            (_, _, Some(sql)) if bucket.is_some() => sql,
-            _ => &kind.sql,
-        };
-        let (date, bucket) = match bucket {
-            Some(bucket) => ("bucket AS date,", bucket),
-            None => ("", "''".to_owned()),
-        };
-        let sql = self
-            .paged(kind, sql)
-            .replace("{date}", date)
-            .replace("{b}", &bucket)
-            .replace("{v}", "{w} AND kind = 'view'")
-            .replace("{w}", &all)
-            .replace("{range}", &range)
-            .replace("{first}", &window.first_day.to_string())
-            .replace("{c}", self.country());
-        (sql, bound)
-    }
-
-    /// The SQL with limit and offset, as far as the type heeds them.
-    fn paged(&self, kind: &Type, sql: &str) -> String {
-        let repeats = self.page > 1
-            && self
-                .app
-                .faults
-                .happens(&self.app.data.options, FaultKind::RepeatPage);
-        let measured = kind.measured.filter(|_| !self.seed());
-        let ignored = measured.is_some_and(|m| m.page == "ignored");
-        let page = if repeats || ignored { 1 } else { self.page };
-        let offset = self.limit.saturating_mul(page - 1);
-        // The limit of profiles counts visitors
-        let limited = measured.is_none_or(|m| m.limit || m.page.starts_with("ok"));
-        let limit = if limited { self.limit } else { -1 };
-        let Some((before, after)) = sql.rsplit_once("{p}") else {
-            return format!("SELECT * FROM ({sql}) LIMIT {limit} OFFSET {offset}");
-        };
-        // That server leaves the order of ties to chance
-        let ordered = before.rsplit_once("ORDER BY").map(|(start, order)| {
-            let first = order.split(',').next().unwrap_or(order).trim();
-            (start, first, first.ends_with("DESC"))
-        });
-        let before = match ordered {
-            Some((start, first, true)) if measured.is_some() => {
-                format!("{start}ORDER BY {first}, random()")
-            }
-            _ => before.to_owned(),
-        };
-        format!("{before} LIMIT {limit} OFFSET {offset}{after}")
     }
 
     /// A row as that server writes it.

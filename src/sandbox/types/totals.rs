@@ -55,7 +55,7 @@ pub(super) fn types() -> Vec<Type> {
         .span(Span::Now),
         Type::new("engagement", engagement(""))
             .dated(engagement("{date}"))
-            .columns("date:date, avg_interactions:float, interactive_sessions:int, interaction_rate:float, \
+            .columns("avg_interactions:float, interactive_sessions:int, interaction_rate:float, \
                       total_sessions:int, avg_scroll_depth:float, avg_time_on_page:float, bounce_rate:float"),
         Type::new(
             "interaction_summary",
@@ -86,21 +86,20 @@ fn engagement(date: &str) -> String {
 }
 
 /// A visitor is new on the first of the days asked for.
-const RETENTION: &str =
-    "WITH days AS (SELECT DISTINCT {b} AS bucket, visitor FROM events WHERE {v}),
-    firsts AS (SELECT visitor, MIN(bucket) AS first FROM days GROUP BY visitor)
-    SELECT {date} SUM(bucket = first) AS new_users, SUM(bucket > first) AS returning_users,
+const RETENTION: &str = "SELECT {date} SUM(bucket = first) AS new_users, SUM(bucket > first) AS returning_users,
     ROUND(100.0 * SUM(bucket > first) / COUNT(*), 2) AS retention_rate
-    FROM days JOIN firsts USING (visitor) GROUP BY bucket ORDER BY bucket {p}";
+    FROM (SELECT bucket, MIN(bucket) OVER (PARTITION BY visitor) AS first
+    FROM (SELECT DISTINCT {b} AS bucket, visitor FROM events WHERE {v})) GROUP BY bucket ORDER BY bucket {p}";
 
+/// Visitors by the Sunday of their first week, and how many came back in the weeks after it.
 const COHORTS: &str = "WITH days AS (SELECT DISTINCT visitor, substr(at, 1, 10) AS day FROM events WHERE {v}),
-    firsts AS (SELECT visitor, date(MIN(day), 'weekday 0', CASE WHEN strftime('%w', MIN(day)) = '0' THEN '+0 days' ELSE '-7 days' END)
-    AS cohort FROM days GROUP BY visitor),
-    weeks AS (SELECT DISTINCT visitor, cohort, CAST((julianday(day) - julianday(cohort)) / 7 AS INTEGER) AS week
-    FROM days JOIN firsts USING (visitor)),
-    sizes AS (SELECT cohort, COUNT(*) AS users FROM firsts GROUP BY cohort)
-    SELECT cohort, users, ROUND(100.0 * SUM(week = 0) / users, 2) AS week_0_retention,
-    ROUND(100.0 * SUM(week = 1) / users, 2) AS week_1_retention, ROUND(100.0 * SUM(week = 2) / users, 2) AS week_2_retention,
-    ROUND(100.0 * SUM(week = 3) / users, 2) AS week_3_retention, ROUND(100.0 * SUM(week = 4) / users, 2) AS week_4_retention,
-    ROUND(100.0 * SUM(week = 5) / users, 2) AS week_5_retention
-    FROM weeks JOIN sizes USING (cohort) GROUP BY cohort ORDER BY cohort DESC {p}";
+    firsts AS (SELECT visitor, day, MIN(day) OVER (PARTITION BY visitor) AS first FROM days),
+    cohorts AS (SELECT visitor, day, date(first, '-' || strftime('%w', first) || ' days') AS cohort FROM firsts),
+    weeks AS (SELECT DISTINCT visitor, cohort, CAST((julianday(day) - julianday(cohort)) / 7 AS INTEGER) AS week FROM cohorts)
+    SELECT cohort, SUM(week = 0) AS users, ROUND(100.0 * SUM(week = 0) / SUM(week = 0), 2) AS week_0_retention,
+    ROUND(100.0 * SUM(week = 1) / SUM(week = 0), 2) AS week_1_retention,
+    ROUND(100.0 * SUM(week = 2) / SUM(week = 0), 2) AS week_2_retention,
+    ROUND(100.0 * SUM(week = 3) / SUM(week = 0), 2) AS week_3_retention,
+    ROUND(100.0 * SUM(week = 4) / SUM(week = 0), 2) AS week_4_retention,
+    ROUND(100.0 * SUM(week = 5) / SUM(week = 0), 2) AS week_5_retention
+    FROM weeks GROUP BY cohort ORDER BY cohort DESC {p}";
