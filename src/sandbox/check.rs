@@ -20,118 +20,69 @@ pub(super) fn part_id(parameter: &Value) -> &str {
     parameter["id"].as_str().unwrap_or(name_of(parameter))
 }
 
-/// What is wrong with a query whatever its parameters are; its parameters and their types.
+/// The parameters of a query and their types.
 pub(super) fn check(
     generation: Generation,
     item: &Value,
 ) -> Result<(&Vec<Value>, Vec<&'static Type>), Refusal> {
-    let seed = generation == Generation::Seed;
-    let shape = |field: &str, message: &str| Refusal::shape(generation, field, message);
-    let optional =
-        |field: &str, right: fn(&Value) -> bool| item[field].is_null() || right(&item[field]);
-    let parameters = item["parameters"].as_array();
-    let parameters =
-        parameters.filter(|list| list.iter().all(|p| p.is_string() || p["name"].is_string()));
-    let parameters = parameters.ok_or_else(|| {
-        shape(
-            "parameters",
-            "parameters must be a list of names or objects",
-        )
-    })?;
-    for field in ["startDate", "endDate", "preset", "granularity", "id"] {
-        if !optional(field, Value::is_string) {
-            return Err(shape(field, &format!("{field} must be a string")));
-        }
-    }
-    for field in ["limit", "page"] {
-        if !optional(
-            field,
-            if seed {
-                Value::is_i64
-            } else {
-                Value::is_number
-            },
-        ) {
-            return Err(shape(field, &format!("{field} must be a whole number")));
-        }
-    }
-    if !optional("filters", Value::is_array) {
-        return Err(shape("filters", "filters must be a list"));
-    }
-    if !seed
-        && !item["filters"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .all(is_filter)
-    {
-        return Err(shape("filters", "a filter needs field, op and value"));
-    }
-    if let Some(name) = item["preset"].as_str()
-        && !PRESETS.contains(&name)
-    {
-        let message = format!("Unknown preset '{name}'; one of {}", PRESETS.join(", "));
-        return Err(shape("preset", &message));
-    }
-    let own = parameters.iter().map(|p| &p["granularity"]);
-    for word in own.chain([&item["granularity"]]) {
-        if !matches!(
-            word.as_str(),
-            None | Some("hourly" | "hour" | "daily" | "day")
-        ) {
-            let message = format!("Unknown granularity {word}; one of hourly, daily");
-            return Err(shape("granularity", &message));
-        }
-    }
-    let mut wrong: Vec<(String, String)> = Vec::new();
-    if parameters.is_empty() {
-        wrong.push((
-            "parameters".to_owned(),
-            "At least one parameter is required".to_owned(),
-        ));
-    }
+    let refuse = |(field, message): (&str, String)| Refusal::shape(generation, field, message);
+    let parameters = shape(generation, item).map_err(refuse)?;
+    words(item, parameters).map_err(refuse)?;
     let mut kinds = Vec::new();
-    let mut unknown = false;
+    let mut wrong: Vec<(String, String)> = Vec::new();
     for (i, parameter) in parameters.iter().enumerate() {
         let name = name_of(parameter);
         if let Some(kind) = types::find(name, generation) {
             kinds.push(kind);
         } else {
-            unknown = true;
-            wrong.push((
-                format!("parameters[{i}]"),
-                format!("Unknown query type: {name}"),
-            ));
+            let field = format!("parameters[{i}]");
+            wrong.push((field, format!("Unknown query type: {name}")));
         }
     }
-    // The seed takes the dates of each parameter for the query's
-    let dated = |field: &str| {
-        let own = parameters.iter().all(|p| p[field].is_string());
-        seed && !parameters.is_empty() && own
-    };
-    for (field, own) in [("startDate", "start_date"), ("endDate", "end_date")] {
-        if item[field].is_null() && item["preset"].is_null() && !dated(own) {
-            wrong.push((
-                field.to_owned(),
-                format!("Either {field} or preset is required"),
-            ));
-        }
-    }
-    let number = |field: &str, default: f64| item[field].as_f64().unwrap_or(default);
-    if number("limit", 1.0) < 1.0 {
-        wrong.push(("limit".to_owned(), "Limit must be at least 1".to_owned()));
-    }
-    if number("limit", 1.0) > 10_000.0 {
-        wrong.push(("limit".to_owned(), "Limit cannot exceed 10000".to_owned()));
-    }
-    if number("page", 1.0) < 1.0 {
-        wrong.push(("page".to_owned(), "Page must be at least 1".to_owned()));
-    }
+    let unknown = !wrong.is_empty();
+    wrong.extend(values(generation, item, parameters));
     match wrong.is_empty() {
         true => Ok((parameters, kinds)),
-        false if unknown && seed => Err(Refusal::details(wrong).with_code("INVALID_QUERY_TYPE")),
+        false if unknown && generation == Generation::Seed => {
+            Err(Refusal::details(wrong).with_code("INVALID_QUERY_TYPE"))
+        }
         false => Err(Refusal::details(wrong)),
     }
+}
+
+/// The parameters, where each member has the JSON type that it must have; else the member that
+/// has not, and what it must be.
+fn shape(generation: Generation, item: &Value) -> Result<&Vec<Value>, (&'static str, String)> {
+    let seed = generation == Generation::Seed;
+    let right =
+        |field: &str, right: fn(&Value) -> bool| item[field].is_null() || right(&item[field]);
+    for field in ["startDate", "endDate", "preset", "granularity", "id"] {
+        if !right(field, Value::is_string) {
+            return Err((field, format!("{field} must be a string")));
+        }
+    }
+    for field in ["limit", "page"] {
+        let number = if seed {
+            Value::is_i64
+        } else {
+            Value::is_number
+        };
+        if !right(field, number) {
+            return Err((field, format!("{field} must be a whole number")));
+        }
+    }
+    if !right("filters", Value::is_array) {
+        return Err(("filters", "filters must be a list".to_owned()));
+    }
+    let filters = item["filters"].as_array();
+    if !seed && !filters.into_iter().flatten().all(is_filter) {
+        return Err(("filters", "a filter needs field, op and value".to_owned()));
+    }
+    let named = |p: &Value| p.is_string() || p["name"].is_string();
+    let parameters = item["parameters"].as_array();
+    let parameters = parameters.filter(|list| list.iter().all(named));
+    let message = "parameters must be a list of names or objects";
+    parameters.ok_or_else(|| ("parameters", message.to_owned()))
 }
 
 /// Whether a filter has the shape that the February server asks for.
@@ -140,4 +91,53 @@ fn is_filter(filter: &Value) -> bool {
     let value = &filter["value"];
     let plain = value.is_string() || value.is_number() || value.is_array();
     filter["field"].is_string() && OPERATORS.contains(&op) && plain
+}
+
+/// Whether preset and granularities are words of the API.
+fn words(item: &Value, parameters: &[Value]) -> Result<(), (&'static str, String)> {
+    if let Some(name) = item["preset"].as_str()
+        && !PRESETS.contains(&name)
+    {
+        let message = format!("Unknown preset '{name}'; one of {}", PRESETS.join(", "));
+        return Err(("preset", message));
+    }
+    let own = parameters.iter().map(|parameter| &parameter["granularity"]);
+    for word in own.chain([&item["granularity"]]) {
+        let known = matches!(word.as_str(), Some("hourly" | "hour" | "daily" | "day"));
+        if !word.is_null() && !known {
+            let message = format!("Unknown granularity {word}; one of hourly, daily");
+            return Err(("granularity", message));
+        }
+    }
+    Ok(())
+}
+
+/// What is missing, and the numbers out of their range.
+fn values(generation: Generation, item: &Value, parameters: &[Value]) -> Vec<(String, String)> {
+    let mut wrong = Vec::new();
+    let mut add = |field: &str, message: &str| wrong.push((field.to_owned(), message.to_owned()));
+    if parameters.is_empty() {
+        add("parameters", "At least one parameter is required");
+    }
+    // The seed takes the dates of each parameter for the query's
+    let dated = |field: &str| {
+        let own = parameters.iter().all(|p| p[field].is_string());
+        generation == Generation::Seed && !parameters.is_empty() && own
+    };
+    for (field, own) in [("startDate", "start_date"), ("endDate", "end_date")] {
+        if item[field].is_null() && item["preset"].is_null() && !dated(own) {
+            add(field, &format!("Either {field} or preset is required"));
+        }
+    }
+    let number = |field: &str| item[field].as_f64().unwrap_or(1.0);
+    if number("limit") < 1.0 {
+        add("limit", "Limit must be at least 1");
+    }
+    if number("limit") > 10_000.0 {
+        add("limit", "Limit cannot exceed 10000");
+    }
+    if number("page") < 1.0 {
+        add("page", "Page must be at least 1");
+    }
+    wrong
 }
