@@ -70,25 +70,25 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
         let limit = options.requests_per_minute;
         return limits::refusal(options.generation, limit, reset, wait).into_response();
     }
-    if happens(FaultKind::DropConnection) {
-        return broken(Response::new(Body::empty()), Bytes::new());
-    }
+    // What was asked is done in either case; the client cannot know
+    let (truncate, drop) = (
+        happens(FaultKind::Truncate),
+        happens(FaultKind::DropConnection),
+    );
     let response = next.run(request).await;
-    if happens(FaultKind::Truncate) {
-        let (parts, body) = response.into_parts();
-        let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
-        let half = whole.slice(..whole.len() / 2);
-        let mut response = Response::from_parts(parts, Body::from(half));
-        response.headers_mut().remove(CONTENT_LENGTH);
+    if !truncate && !drop {
         return response;
     }
-    response
+    let (mut parts, body) = response.into_parts();
+    let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let half = whole.slice(..whole.len() / 2);
+    let body = if drop { broken(half) } else { Body::from(half) };
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, body)
 }
 
-/// A response whose connection breaks after these bytes.
-fn broken(response: Response, start: Bytes) -> Response {
-    let (parts, _) = response.into_parts();
-    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-    let stream = futures::stream::iter([Ok(start), Err(broken)]);
-    Response::from_parts(parts, Body::from_stream(stream))
+/// A body whose connection breaks after these bytes.
+fn broken(start: Bytes) -> Body {
+    let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    Body::from_stream(futures::stream::iter([Ok(start), Err(error)]))
 }

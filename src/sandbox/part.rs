@@ -69,7 +69,7 @@ impl Common<'_> {
             Err(error) => return Ok(Err(error)),
         };
         if kind.measured.is_some_and(|m| m.fails) {
-            return Ok(Err(sql_error("is_bounce")));
+            return Ok(Err(sql_error(self.place, "is_bounce")));
         }
         if kind.sql.is_empty() {
             return Ok(Ok(self.no_data(kind)));
@@ -203,7 +203,7 @@ impl Common<'_> {
         };
         match (measured.filter, filters.iter().find(general)) {
             ("ignored", _) => Ok(Vec::new()),
-            ("ERROR", Some(filter)) => Err(sql_error(&filter.field)),
+            ("ERROR", Some(filter)) => Err(sql_error(self.place, &filter.field)),
             _ => Ok(filters),
         }
     }
@@ -254,9 +254,11 @@ impl Common<'_> {
     }
 }
 
-/// An error of the server's database, with SQL in it.
-fn sql_error(column: &str) -> String {
-    format!(
-        "Unknown expression or function identifier `{column}` in scope SELECT COUNT(*) FROM analytics.events WHERE client_id = '…'. "
-    )
+/// An error of the server's database, with its SQL.
+fn sql_error(place: Place, column: &str) -> String {
+    let id = place.id();
+    let part =
+        format!("SELECT COUNT(*) FROM analytics.events WHERE (client_id = '{id}') UNION ALL ");
+    let sql = part.repeat(30);
+    format!("Unknown expression or function identifier `{column}` in scope {sql}. ")
 }

@@ -142,9 +142,13 @@ pub(super) async fn batch(
         });
     }
     keep(&app, &events).await?;
-    Ok(Json(
-        json!({ "status": "success", "batch": true, "processed": results.len(), "results": results }),
-    ))
+    let processed = results.len();
+    let mut body =
+        json!({ "status": "success", "batch": true, "processed": processed, "results": results });
+    if app.generation() == Generation::Server2026_02 {
+        body["batched"] = json!({ "track": events.len(), "outgoing_link": 0 });
+    }
+    Ok(Json(body))
 }
 
 /// `POST /track`: custom events without a type; one bad event refuses all.

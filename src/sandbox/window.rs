@@ -94,9 +94,9 @@ impl Window {
         }
     }
 
-    /// Whole days from its start to its end.
+    /// Days from its start to its end, of which one may be an hour longer or shorter.
     pub(super) fn days_long(self) -> i64 {
-        (self.until - self.from - TimeDelta::milliseconds(1)).num_days() + 1
+        (self.until - self.from - TimeDelta::hours(2)).num_days() + 1
     }
 }
 

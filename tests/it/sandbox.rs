@@ -189,6 +189,6 @@ fn place_of(name: &str) -> &'static str {
     if name.starts_with("link_") {
         "link_id=link_launch"
     } else {
-        SHOP
+        "website_id=web_acme_docs"
     }
 }

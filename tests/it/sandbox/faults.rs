@@ -105,3 +105,25 @@ async fn the_same_fault_seed_gives_the_same_faults() {
     assert!("sometimes=0.5".parse::<Fault>().is_err());
     assert!("slow=2".parse::<Fault>().is_err());
 }
+
+#[tokio::test]
+async fn an_event_whose_answer_was_lost_counts_once_when_it_is_sent_again() {
+    let server = faulty("drop-connection", |_| {}).await;
+    let event = json!({ "type": "custom", "name": "zebra", "eventId": "e1" });
+    let request = server
+        .request("POST", "/?client_id=web_acme_tiny")
+        .json(&event);
+    let lost = match request.send().await {
+        Ok(response) => response.bytes().await.is_err(),
+        Err(_) => true,
+    };
+    assert!(lost);
+    let server = Server::over(server.state.clone(), super::NOW, |_| {}).await;
+    let answer = server.post("/?client_id=web_acme_tiny", &event).await;
+    assert_eq!(answer.body["status"], "success");
+    let filters = json!([{ "field": "event_name", "op": "eq", "value": "zebra" }]);
+    let rest = json!({ "preset": "today", "filters": filters });
+    let tiny = "website_id=web_acme_tiny";
+    let rows = server.rows_of(tiny, "custom_events", rest).await;
+    assert_eq!(rows[0]["total_events"], 1);
+}

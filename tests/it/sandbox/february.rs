@@ -1,14 +1,47 @@
 //! The personality of the server of February 2026.
 
+use std::{collections::BTreeMap, fs, path::Path};
+
 use serde_json::{Value, json};
 
 use super::{SHOP, Server, listed, place_of, sum};
+
+/// The columns of each type with the JSON types that were measured.
+fn measured() -> BTreeMap<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sandbox/server_types.tsv");
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().skip(1);
+    lines
+        .map(|line| {
+            let mut fields = line.split('\t').map(str::to_owned);
+            (fields.next().unwrap(), fields.next().unwrap())
+        })
+        .collect()
+}
+
+/// Whether each value of a row has the type that was measured.
+fn assert_kinds(columns: &str, row: &Value) {
+    for (name, seen) in columns.split(", ").filter_map(|c| c.split_once(':')) {
+        let value = &row[name];
+        let length = value.as_str().map(str::len);
+        let right = match seen.trim_start_matches("null/").split('/').next().unwrap() {
+            "int" => value.is_i64(),
+            "float" => value.is_number(),
+            "date" => length == Some(10),
+            "datetime.ms" => length == Some(23),
+            "array" => value.is_array(),
+            _ => value.is_string(),
+        };
+        assert!(right || value.is_null(), "{name}:{seen} is {value}");
+    }
+}
 
 #[tokio::test]
 async fn the_february_server_lists_its_own_names_and_answers_all_of_them() {
     let server = Server::server_2026_02().await;
     let listed = listed(&server).await;
     assert_eq!(listed.len(), 144);
+    let measured = measured();
     let mut failed = Vec::new();
     for (name, columns) in listed {
         let body = json!({ "parameters": [name], "startDate": "2026-11-10", "endDate": "2026-11-16", "limit": 5 });
@@ -18,8 +51,9 @@ async fn the_february_server_lists_its_own_names_and_answers_all_of_them() {
         if part["success"] == false {
             failed.push(name);
         } else if let Some(row) = part["data"].as_array().unwrap().first() {
-            let row: Vec<&String> = row.as_object().unwrap().keys().collect();
-            assert_eq!(row, columns.iter().collect::<Vec<_>>(), "{name}");
+            let names: Vec<&String> = row.as_object().unwrap().keys().collect();
+            assert_eq!(names, columns.iter().collect::<Vec<_>>(), "{name}");
+            assert_kinds(&measured[&name], row);
         }
     }
     assert_eq!(failed.len(), 9, "{failed:?}");
