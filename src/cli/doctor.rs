@@ -19,18 +19,27 @@ pub(super) async fn doctor(global: &Global, clock: &Clock) -> Result<Exit, CliEr
     let is_fine = findings.iter().all(|f| f.is_fine != Some(false));
     let exit = if is_fine { Exit::Done } else { Exit::Failed };
     if global.json {
-        let list = findings.iter().map(|f| json!({ "part": f.part, "ok": f.is_fine, "found": f.found, "remedy": f.remedy }));
+        let list = findings.iter().map(
+            |f| json!({ "part": f.part, "ok": f.is_fine, "found": f.found, "remedy": f.remedy }),
+        );
         print::json(&json!({ "ok": is_fine, "findings": list.collect::<Vec<_>>() }));
         return Ok(exit);
     }
-    let width = findings.iter().map(|f| f.part.chars().count()).max().unwrap_or(0);
+    let width = findings
+        .iter()
+        .map(|f| f.part.chars().count())
+        .max()
+        .unwrap_or(0);
     for finding in &findings {
         let mark = match finding.is_fine {
             Some(true) => print::paint(print::GOOD, "ok   "),
             Some(false) => print::paint(print::BAD, "wrong"),
             None => "?    ".to_owned(),
         };
-        print::line(format!("{mark}  {:<width$}  {}", finding.part, finding.found));
+        print::line(format!(
+            "{mark}  {:<width$}  {}",
+            finding.part, finding.found
+        ));
         if let Some(remedy) = &finding.remedy {
             print::line(format!("       {:<width$}  {remedy}", ""));
         }

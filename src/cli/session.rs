@@ -206,11 +206,9 @@ impl Session {
 async fn start_sandbox(state_dir: std::path::PathBuf, clock: &Clock) -> Result<Sandbox, CliError> {
     let clock = clock.clone();
     crate::sandbox::start(SandboxOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
         state_dir,
-        seed: 1,
         now: Arc::new(move || clock.now()),
-        days: 120,
+        ..SandboxOptions::default()
     })
     .await
     .map_err(|e| CliError::machine("the sandbox could not start")(e.into()))

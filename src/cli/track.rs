@@ -43,7 +43,11 @@ pub(super) async fn track(
     clock: &Clock,
 ) -> Result<Exit, CliError> {
     let (root, settings) = settings(global)?;
-    let single = args.file.is_none().then(|| one_event(args, clock)).transpose()?;
+    let single = args
+        .file
+        .is_none()
+        .then(|| one_event(args, clock))
+        .transpose()?;
     let api = Api::start(global, &root, &settings, clock).await?;
     let done = send(args, single, &api, global).await;
     api.stop().await;
@@ -54,10 +58,20 @@ pub(super) async fn track(
             "refused_file": refusals.as_ref().filter(|_| tally.refused > 0),
         }));
     } else {
-        let before = if tally.before > 0 { format!(", {} were sent before", tally.before) } else { String::new() };
-        print::line(format!("{} sent, {} refused{before}", tally.sent, tally.refused));
+        let before = if tally.before > 0 {
+            format!(", {} were sent before", tally.before)
+        } else {
+            String::new()
+        };
+        print::line(format!(
+            "{} sent, {} refused{before}",
+            tally.sent, tally.refused
+        ));
         if let Some(file) = refusals.filter(|_| tally.refused > 0) {
-            print::line(format!("refused events, each with its reason: {}", file.display()));
+            print::line(format!(
+                "refused events, each with its reason: {}",
+                file.display()
+            ));
         }
     }
     Ok(match (tally.refused, tally.sent + tally.before) {
@@ -80,7 +94,13 @@ fn one_event(args: &TrackArgs, clock: &Clock) -> Result<TrackedEvent, CliError> 
         properties.insert(key.clone(), value);
     }
     let event = TrackedEvent {
-        event_id: args.event_id.clone().unwrap_or_else(|| line_id(&args.website, &format!("{name} {now} {}", fastrand::u64(..)), 0)),
+        event_id: args.event_id.clone().unwrap_or_else(|| {
+            line_id(
+                &args.website,
+                &format!("{name} {now} {}", fastrand::u64(..)),
+                0,
+            )
+        }),
         name,
         anonymous_id: args.anonymous_id.clone(),
         session_id: args.session_id.clone(),
@@ -103,14 +123,25 @@ async fn send(
         Err(error) => return Err(EngineError::from(error).into()),
     };
     if let Some(event) = single {
-        let refused = api.basket.track(&args.website, &[event], tracking).await.map_err(EngineError::from)?;
+        let refused = api
+            .basket
+            .track(&args.website, &[event], tracking)
+            .await
+            .map_err(EngineError::from)?;
         for event in &refused {
             print::note(format!("refused: {}", event.reason));
         }
-        let tally = Tally { sent: 1 - refused.len(), refused: refused.len(), before: 0 };
+        let tally = Tally {
+            sent: 1 - refused.len(),
+            refused: refused.len(),
+            before: 0,
+        };
         return Ok((tally, None));
     }
-    let path = args.file.as_ref().expect("without a file there is a single event");
+    let path = args
+        .file
+        .as_ref()
+        .expect("without a file there is a single event");
     let file = EventFile::open(path, &args.website)?;
     let tally = file.send(api, &args.website, tracking, global).await?;
     Ok((tally, Some(file.refusals())))
@@ -135,10 +166,19 @@ impl EventFile {
             lines,
             done: 0,
         };
-        let noted: Value = fs::read_to_string(file.progress()).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let count = noted["lines"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        let noted: Value = fs::read_to_string(file.progress())
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        let count = noted["lines"]
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(0);
         // Only where the file still begins with what was sent, and to the same website
-        if count <= file.lines.len() && noted["sha256"] == file.hash(count) && noted["website_id"] == website {
+        if count <= file.lines.len()
+            && noted["sha256"] == file.hash(count)
+            && noted["website_id"] == website
+        {
             file.done = count;
         }
         Ok(file)
@@ -205,13 +245,24 @@ impl EventFile {
                     Err(reason) => refused.push((at + offset, reason)),
                 }
             }
-            let by_server = api.basket.track(website, &events, tracking).await.map_err(EngineError::from)?;
+            let by_server = api
+                .basket
+                .track(website, &events, tracking)
+                .await
+                .map_err(EngineError::from)?;
             tally.sent += events.len() - by_server.len();
-            refused.extend(by_server.into_iter().map(|event| (places[event.place], event.reason)));
+            refused.extend(
+                by_server
+                    .into_iter()
+                    .map(|event| (places[event.place], event.reason)),
+            );
             refused.sort();
             tally.refused += refused.len();
             self.note(end, website, &refused).map_err(|e| {
-                CliError::machine(format!("what was sent cannot be noted beside `{}`", self.path.display()))(e.into())
+                CliError::machine(format!(
+                    "what was sent cannot be noted beside `{}`",
+                    self.path.display()
+                ))(e.into())
             })?;
             bar.inc((end - at) as u64);
             at = end;
@@ -224,15 +275,26 @@ impl EventFile {
     /// loses nothing.
     fn note(&self, done: usize, website: &str, refused: &[(usize, String)]) -> io::Result<()> {
         if !refused.is_empty() {
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(self.refusals())?;
+            let mut file = fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(self.refusals())?;
             for (place, reason) in refused {
                 let line = &self.lines[*place];
-                writeln!(file, "{}", json!({ "line": place + 1, "reason": reason, "event": line }))?;
+                writeln!(
+                    file,
+                    "{}",
+                    json!({ "line": place + 1, "reason": reason, "event": line })
+                )?;
             }
             file.sync_all()?;
         }
         let noted = json!({ "lines": done, "sha256": self.hash(done), "website_id": website });
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = self
+            .path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let mut temp = tempfile::NamedTempFile::new_in(folder)?;
         temp.write_all(noted.to_string().as_bytes())?;
         temp.as_file().sync_all()?;

@@ -47,7 +47,10 @@ fn list(catalog: &Catalog, as_json: bool) -> Exit {
     for name in catalog.types.keys() {
         print::line(name);
     }
-    print::note(format!("{} types; `types NAME` shows what is known of one", catalog.types.len()));
+    print::note(format!(
+        "{} types; `types NAME` shows what is known of one",
+        catalog.types.len()
+    ));
     Exit::Done
 }
 
@@ -70,7 +73,10 @@ fn describe(name: &str, catalog: &Catalog) -> Result<Value, CliError> {
     }
     for (column, of) in listed.map_or(&[][..], |l| &l.columns) {
         if !columns.iter().any(|(name, _)| name == column) {
-            columns.push((column.clone(), kind(of.or(kinds.get(column.as_str()).copied()))));
+            columns.push((
+                column.clone(),
+                kind(of.or(kinds.get(column.as_str()).copied())),
+            ));
         }
     }
     let filters = listed.and_then(|l| l.allowed_filters.clone());
@@ -97,7 +103,10 @@ fn show(document: &Value) {
     let text = |key: &str| document[key].as_str().unwrap_or_default();
     print::line(text("name"));
     if document["server_name"] != document["name"] {
-        print::line(format!("  called      {} by this server", text("server_name")));
+        print::line(format!(
+            "  called      {} by this server",
+            text("server_name")
+        ));
     }
     let dated = text("server_name_with_granularity");
     if !dated.is_empty() && dated != text("server_name") {
@@ -106,15 +115,43 @@ fn show(document: &Value) {
     if document["is_listed"] == false {
         print::line("  this server does not list it");
     }
-    let fields: Vec<&str> = document["filter_fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    print::line(format!("  filters     {}", if fields.is_empty() { "none known".to_owned() } else { fields.join(" ") }));
+    let fields: Vec<&str> = document["filter_fields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    print::line(format!(
+        "  filters     {}",
+        if fields.is_empty() {
+            "none known".to_owned()
+        } else {
+            fields.join(" ")
+        }
+    ));
     if let Value::Object(measured) = &document["measured"] {
-        let yes = |key: &str, no: &'static str| if measured[key] == true { "honoured" } else { no };
+        let yes = |key: &str, no: &'static str| {
+            if measured[key] == true {
+                "honoured"
+            } else {
+                no
+            }
+        };
         print::line(format!(
             "  measured    limit {}, page {}, hourly rows {}, filters {}",
-            yes("limit", "not honoured: 10,000 rows are asked for and cut here"),
-            yes("page", "not honoured: a result of exactly 10,000 rows is an error"),
-            if measured["hourly"] == true { "yes" } else { "no" },
+            yes(
+                "limit",
+                "not honoured: 10,000 rows are asked for and cut here"
+            ),
+            yes(
+                "page",
+                "not honoured: a result of exactly 10,000 rows is an error"
+            ),
+            if measured["hourly"] == true {
+                "yes"
+            } else {
+                "no"
+            },
             measured["filters"].as_str().unwrap_or_default(),
         ));
     } else {
@@ -123,6 +160,9 @@ fn show(document: &Value) {
     print::line("  columns");
     for column in document["columns"].as_array().into_iter().flatten() {
         let kind = column["type"].as_str().unwrap_or("by its first value");
-        print::line(format!("    {:<28} {kind}", column["name"].as_str().unwrap_or_default()));
+        print::line(format!(
+            "    {:<28} {kind}",
+            column["name"].as_str().unwrap_or_default()
+        ));
     }
 }

@@ -21,8 +21,12 @@ pub(super) async fn websites(global: &Global, clock: &Clock) -> Result<Exit, Cli
     api.stop().await;
     let websites = websites?;
     if global.json {
-        let list = websites.iter().map(|w| json!({ "id": w.id, "name": w.name, "domain": w.domain }));
-        return Ok(print::json(&json!({ "websites": list.collect::<Vec<_>>() })));
+        let list = websites
+            .iter()
+            .map(|w| json!({ "id": w.id, "name": w.name, "domain": w.domain }));
+        return Ok(print::json(
+            &json!({ "websites": list.collect::<Vec<_>>() }),
+        ));
     }
     let rows = websites
         .into_iter()

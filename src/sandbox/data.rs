@@ -1,252 +1,196 @@
-//! The rows behind the answers: page views, generated a day at a time when first asked for.
-//! A day's rows depend on the seed number, the website and the day alone.
+//! The database: opened, filled a day at a time when first asked for, and asked.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
-use fastrand::Rng;
-use sqlx::{AnyPool, Executor, Row, any::AnyPoolOptions};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
-use super::SandboxOptions;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
+use sqlx::{
+    AnyPool, AssertSqlSafe, Column, Executor, Row, ValueRef,
+    any::{Any, AnyArguments, AnyPoolOptions, AnyRow, AnyTypeInfoKind},
+    query::Query,
+};
 
-/// A website of the sandbox.
-#[derive(Debug)]
-pub(super) struct Site {
-    pub(super) id: &'static str,
-    pub(super) name: &'static str,
-    pub(super) domain: &'static str,
-    visitors_a_day: f64,
+use super::{
+    SandboxOptions,
+    place::{Place, SITES},
+    rows::{instant, link_day, site_day},
+    schema::{self, Table},
+};
+
+/// A value that a statement is given.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Bound {
+    Text(String),
+    Number(f64),
 }
-
-/// The websites.
-pub(super) const SITES: [Site; 3] = [
-    Site {
-        id: "web_acme_shop",
-        name: "Acme Shop",
-        domain: "shop.acme.example",
-        visitors_a_day: 420.0,
-    },
-    Site {
-        id: "web_acme_docs",
-        name: "Acme Docs",
-        domain: "docs.acme.example",
-        visitors_a_day: 160.0,
-    },
-    Site {
-        id: "web_acme_tiny",
-        name: "Acme Tiny",
-        domain: "tiny.acme.example",
-        visitors_a_day: 5.0,
-    },
-];
-
-const SCHEMA: &str = "PRAGMA journal_mode=WAL; PRAGMA busy_timeout=15000; PRAGMA synchronous=OFF;
-    CREATE TABLE IF NOT EXISTS views (website_id TEXT NOT NULL, at TEXT NOT NULL, visitor TEXT NOT NULL,
-        session TEXT NOT NULL, seconds BIGINT NOT NULL, path TEXT NOT NULL, referrer TEXT NOT NULL,
-        country TEXT NOT NULL, device_type TEXT NOT NULL, browser_name TEXT NOT NULL, os_name TEXT NOT NULL);
-    CREATE INDEX IF NOT EXISTS views_day ON views (website_id, at);
-    CREATE TABLE IF NOT EXISTS generated_days (seed BIGINT NOT NULL, website_id TEXT NOT NULL,
-        day TEXT NOT NULL, PRIMARY KEY (seed, website_id, day));";
-
-const PATHS: [&str; 14] = [
-    "/",
-    "/pricing",
-    "/products",
-    "/blog",
-    "/blog/launch",
-    "/blog/how-we-count",
-    "/docs",
-    "/docs/install",
-    "/docs/api",
-    "/about",
-    "/contact",
-    "/cart",
-    "/checkout",
-    "/blog/a-year-in-numbers",
-];
-const REFERRERS: [&str; 6] = [
-    "direct",
-    "google.com",
-    "news.ycombinator.com",
-    "github.com",
-    "duckduckgo.com",
-    "linkedin.com",
-];
-const COUNTRIES: [&str; 8] = ["US", "DE", "GB", "FR", "IN", "NL", "BR", "JP"];
-const DEVICES: [&str; 3] = ["desktop", "mobile", "tablet"];
-const BROWSERS: [&str; 4] = ["Chrome", "Safari", "Firefox", "Edge"];
-const SYSTEMS: [&str; 5] = ["Windows", "macOS", "iOS", "Android", "Linux"];
 
 /// The database.
 pub(super) struct Data {
     pub(super) pool: AnyPool,
-    options: SandboxOptions,
+    pub(super) options: SandboxOptions,
+    /// Places and days whose rows are known to be there.
+    filled: Mutex<BTreeSet<(&'static str, NaiveDate)>>,
 }
 
 impl Data {
     pub(super) async fn open(options: &SandboxOptions) -> Result<Self, sqlx::Error> {
         sqlx::any::install_default_drivers();
-        let file = options.state_dir.join(format!("api-{}.db", options.seed));
+        // The number is the schema's: an older database is left alone
+        let file = options.state_dir.join(format!("api-2-{}.db", options.seed));
         let url = format!("sqlite://{}?mode=rwc", file.display());
         let pool = AnyPoolOptions::new()
             .max_connections(4)
             .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SCHEMA).await.map(|_| ()) })
+                Box::pin(async move { connection.execute(schema::PRAGMAS).await.map(|_| ()) })
             })
             .connect(&url)
             .await?;
+        pool.execute(AssertSqlSafe(schema::statements())).await?;
         Ok(Self {
             pool,
             options: options.clone(),
+            filled: Mutex::default(),
         })
     }
 
-    /// The instants between which rows show: so many days before now, until now.
-    pub(super) fn visible(&self) -> (DateTime<Utc>, DateTime<Utc>) {
-        let now = (self.options.now)();
-        let first = now.date_naive() - Days::new(u64::from(self.options.days));
-        (first.and_time(chrono::NaiveTime::MIN).and_utc(), now)
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        (self.options.now)()
     }
 
-    /// Makes sure that the rows of these days are there.
+    /// The instants between which rows show: so many days before now, until now (exclusive).
+    pub(super) fn visible(&self) -> (DateTime<Utc>, DateTime<Utc>) {
+        let now = self.now();
+        let first = now.date_naive() - Days::new(u64::from(self.options.days));
+        let first = first.and_time(NaiveTime::MIN).and_utc();
+        (first, now + TimeDelta::milliseconds(1))
+    }
+
+    /// Makes sure that the rows between two instants are there.
     pub(super) async fn generate(
         &self,
-        site: &Site,
-        from: NaiveDate,
-        to: NaiveDate,
+        place: Place,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
-        let (first, now) = self.visible();
-        let mut day = from.max(first.date_naive());
-        while day <= to.min(now.date_naive()) {
-            self.generate_day(site, day).await?;
-            day = day + Days::new(1);
-        }
-        Ok(())
-    }
-
-    async fn generate_day(&self, site: &Site, day: NaiveDate) -> Result<(), sqlx::Error> {
-        let seed = i64::try_from(self.options.seed).unwrap_or(i64::MAX);
-        let key = "SELECT COUNT(*) AS n FROM generated_days WHERE seed = $1 AND website_id = $2 AND day = $3";
-        let known = |row: sqlx::any::AnyRow| row.try_get::<i64, _>("n").map(|n| n > 0);
-        let text = day.to_string();
-        if known(
-            sqlx::query(key)
-                .bind(seed)
-                .bind(site.id)
-                .bind(&text)
-                .fetch_one(&self.pool)
-                .await?,
-        )? {
+        let days = from.date_naive().iter_days();
+        let days = days.take_while(|day| day.and_time(NaiveTime::MIN).and_utc() < until);
+        let missing: Vec<NaiveDate> = {
+            let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+            days.filter(|day| !filled.contains(&(place.id(), *day)))
+                .collect()
+        };
+        if missing.is_empty() {
             return Ok(());
         }
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        // Another process may have been faster
-        if known(
-            sqlx::query(key)
-                .bind(seed)
-                .bind(site.id)
-                .bind(&text)
-                .fetch_one(&mut *tx)
-                .await?,
-        )? {
-            return Ok(());
+        for day in &missing {
+            let sql = "INSERT INTO generated_days VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            let new = sqlx::query(sql).bind(place.id()).bind(day.to_string());
+            if new.execute(&mut *tx).await?.rows_affected() == 0 {
+                continue;
+            }
+            for (table, rows) in tables(place, *day, self.options.seed) {
+                insert(&mut tx, table, &rows).await?;
+            }
         }
-        for view in views(site, day, self.options.seed) {
-            let sql = "INSERT INTO views VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-            sqlx::query(sql)
-                .bind(site.id)
-                .bind(view.at)
-                .bind(view.visitor)
-                .bind(view.session)
-                .bind(view.seconds)
-                .bind(view.path)
-                .bind(view.referrer)
-                .bind(view.country)
-                .bind(view.device)
-                .bind(view.browser)
-                .bind(view.system)
-                .execute(&mut *tx)
-                .await?;
+        tx.commit().await?;
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        filled.extend(missing.into_iter().map(|day| (place.id(), day)));
+        Ok(())
+    }
+
+    /// The rows of a statement as objects, its columns in order.
+    pub(super) async fn rows(
+        &self,
+        sql: String,
+        bound: &[Bound],
+    ) -> Result<Vec<Map<String, Value>>, sqlx::Error> {
+        let query = bind(sqlx::query(AssertSqlSafe(sql)), bound);
+        let rows = query.fetch_all(&self.pool).await?;
+        rows.iter().map(object).collect()
+    }
+
+    /// Adds tracked events of a website; how many of them were new is not told.
+    pub(super) async fn track(&self, events: &[(String, Value)]) -> Result<(), sqlx::Error> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for (id, row) in events {
+            let sql = "INSERT INTO tracked VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            let site = row[0].as_str().unwrap_or(SITES[0].id);
+            let new = sqlx::query(sql).bind(site.to_owned()).bind(id.clone());
+            if new.execute(&mut *tx).await?.rows_affected() == 1 {
+                insert(&mut tx, schema::EVENTS, std::slice::from_ref(row)).await?;
+            }
         }
-        sqlx::query("INSERT INTO generated_days VALUES ($1, $2, $3)")
-            .bind(seed)
-            .bind(site.id)
-            .bind(text)
-            .execute(&mut *tx)
-            .await?;
         tx.commit().await
     }
 }
 
-struct View {
-    at: String,
-    visitor: String,
-    session: String,
-    seconds: i64,
-    path: &'static str,
-    referrer: &'static str,
-    country: &'static str,
-    device: &'static str,
-    browser: &'static str,
-    system: &'static str,
+/// The earliest and the latest instant of a statement, as the tables hold them.
+pub(super) fn bounds(from: DateTime<Utc>, until: DateTime<Utc>) -> [Bound; 2] {
+    [from, until].map(|at| Bound::Text(instant(at)))
 }
 
-/// The first words are likelier than the last.
-fn pick<T: Copy>(rng: &mut Rng, words: &[T]) -> T {
-    words[rng.usize(..words.len()).min(rng.usize(..words.len()))]
-}
-
-fn views(site: &Site, day: NaiveDate, seed: u64) -> Vec<View> {
-    let number = u64::try_from(day.num_days_from_ce()).unwrap_or(0);
-    let place = site.id.bytes().fold(seed, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
-    });
-    let mut rng = Rng::with_seed(place.wrapping_mul(1_000_003).wrapping_add(number));
-    let weekend = if day.weekday().number_from_monday() > 5 {
-        0.6
-    } else {
-        1.0
-    };
-    let count = site.visitors_a_day * weekend * (0.85 + 0.3 * rng.f64());
-    let mut views = Vec::new();
-    let mut visitor_number = 0.0;
-    while visitor_number < count {
-        visitor_number += 1.0;
-        // Some come back on other days: visitors come from a pool twenty days wide
-        let visitor = format!(
-            "anon_{:05}",
-            rng.usize(
-                ..(site.visitors_a_day * 20.0)
-                    .round()
-                    .max(20.0)
-                    .to_string()
-                    .parse()
-                    .unwrap_or(20)
-            )
-        );
-        let session = format!("sess_{number}_{visitor_number}");
-        let (referrer, country) = (pick(&mut rng, &REFERRERS), pick(&mut rng, &COUNTRIES));
-        let (device, browser, system) = (
-            pick(&mut rng, &DEVICES),
-            pick(&mut rng, &BROWSERS),
-            pick(&mut rng, &SYSTEMS),
-        );
-        let pages = 1 + rng.usize(..4).min(rng.usize(..6));
-        let seconds = if pages == 1 { 0 } else { rng.i64(20..400) };
-        let start = day.and_time(chrono::NaiveTime::MIN) + TimeDelta::seconds(rng.i64(0..85_000));
-        for page in 0..pages {
-            let at = start + TimeDelta::seconds(i64::try_from(page).unwrap_or(0) * 30);
-            views.push(View {
-                at: at.format("%Y-%m-%d %H:%M:%S").to_string(),
-                visitor: visitor.clone(),
-                session: session.clone(),
-                seconds,
-                path: pick(&mut rng, &PATHS),
-                referrer,
-                country,
-                device,
-                browser,
-                system,
-            });
+fn tables(place: Place, day: NaiveDate, seed: u64) -> Vec<(Table, Vec<Value>)> {
+    match place {
+        Place::Site(site) => {
+            let day = site_day(site, day, seed);
+            vec![
+                (schema::EVENTS, day.events),
+                (schema::ERRORS, day.errors),
+                (schema::VITALS, day.vitals),
+                (schema::OUTBOUND, day.outbound),
+            ]
         }
+        Place::Link(link) => vec![(schema::CLICKS, link_day(link, day, seed))],
     }
-    views
+}
+
+/// All rows in one statement: they travel as one JSON text.
+async fn insert(
+    connection: &mut sqlx::AnyConnection,
+    table: Table,
+    rows: &[Value],
+) -> Result<(), sqlx::Error> {
+    let Table { name, columns } = table;
+    let values: Vec<String> = (0..columns.split(", ").count())
+        .map(|i| format!("value ->> {i}"))
+        .collect();
+    let values = values.join(", ");
+    let sql = format!("INSERT INTO {name} ({columns}) SELECT {values} FROM json_each(?1)");
+    let text = serde_json::to_string(rows).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(text);
+    query.execute(connection).await.map(|_| ())
+}
+
+fn bind<'q>(
+    mut query: Query<'q, Any, AnyArguments>,
+    bound: &[Bound],
+) -> Query<'q, Any, AnyArguments> {
+    for value in bound {
+        query = match value {
+            Bound::Text(text) => query.bind(text.clone()),
+            Bound::Number(number) => query.bind(*number),
+        };
+    }
+    query
+}
+
+fn object(row: &AnyRow) -> Result<Map<String, Value>, sqlx::Error> {
+    let mut object = Map::new();
+    for (i, column) in row.columns().iter().enumerate() {
+        let raw = row.try_get_raw(i)?;
+        let value = match raw.type_info().kind() {
+            _ if raw.is_null() => Value::Null,
+            AnyTypeInfoKind::Text => Value::from(row.try_get::<String, _>(i)?),
+            AnyTypeInfoKind::Real | AnyTypeInfoKind::Double => {
+                Value::from(row.try_get::<f64, _>(i)?)
+            }
+            _ => Value::from(row.try_get::<i64, _>(i)?),
+        };
+        object.insert(column.name().to_owned(), value);
+    }
+    Ok(object)
 }

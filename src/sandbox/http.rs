@@ -1,250 +1,244 @@
-//! The addresses of the API: keys, envelopes, errors.
+//! The addresses of the API: keys, limits, envelopes.
 
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{Query, State},
     http::{HeaderMap, StatusCode},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    KEY,
-    data::{Data, SITES, Site},
-    query::{Ask, filter},
-    types::{FILTERS, Shape, TYPES, find},
+    catalog, custom,
+    data::Data,
+    faults::{self, Faults},
+    keys::{self, Key, Scope},
+    limits::{Budget, Left, Limits},
+    options::{FaultKind, Generation},
+    place::{FOREIGN, Place, SITES, link, site},
+    query,
+    refusal::{Refusal, request_id},
+    track,
 };
 
-type Words = Query<HashMap<String, String>>;
+/// What the handlers share.
+pub(super) struct App {
+    pub(super) data: Data,
+    pub(super) faults: Faults,
+    limits: Limits,
+}
 
-/// An error answer.
-struct Refusal(StatusCode, &'static str, String);
+pub(super) type Words = Query<HashMap<String, String>>;
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let id = format!("req_{:016x}", fastrand::u64(..));
-        let body = json!({ "success": false, "error": self.2, "code": self.1, "requestId": id });
-        (self.0, [("x-request-id", id)], Json(body)).into_response()
+pub(super) fn router(data: Data) -> Router {
+    let faults = Faults::new(data.options.fault_seed);
+    let app = Arc::new(App {
+        data,
+        faults,
+        limits: Limits::default(),
+    });
+    Router::new()
+        .route("/v1/query/websites", get(websites))
+        .route("/v1/query/types", get(catalog::types))
+        .route("/v1/query", post(run))
+        .route("/v1/query/custom", post(run_custom))
+        .route("/", post(track::one))
+        .route("/batch", post(track::batch))
+        .route("/track", post(track::track))
+        .layer(middleware::from_fn_with_state(app.clone(), faults::around))
+        .route("/health", get(health))
+        .fallback(nothing)
+        .method_not_allowed_fallback(nothing)
+        .with_state(app)
+}
+
+async fn nothing(State(app): State<Arc<App>>) -> Refusal {
+    match app.generation() {
+        Generation::Seed => {
+            Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here")
+        }
+        Generation::Server2026_02 => {
+            Refusal::opaque(StatusCode::INTERNAL_SERVER_ERROR, "NOT_FOUND")
+        }
     }
 }
 
-fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", message.into())
+async fn health(State(app): State<Arc<App>>) -> Json<Value> {
+    let up = !app
+        .faults
+        .happens(&app.data.options, FaultKind::DatabaseDown);
+    Json(match app.generation() {
+        Generation::Seed => json!({
+            "clickhouse": up, "database": true, "redis": true, "success": up, "version": "1.0.0"
+        }),
+        Generation::Server2026_02 => json!({ "status": "ok" }),
+    })
 }
 
-pub(super) fn router(data: Arc<Data>) -> Router {
-    Router::new()
-        .route("/health", get(health))
-        .route("/v1/query/websites", get(websites))
-        .route("/v1/query/types", get(types))
-        .route("/v1/query", post(query))
-        .with_state(data)
+impl App {
+    pub(super) fn generation(&self) -> Generation {
+        self.data.options.generation
+    }
+
+    /// The key of a request, which must have one of these scopes.
+    fn authorize(&self, headers: &HeaderMap, scopes: &[Scope]) -> Result<&'static Key, Refusal> {
+        let unauthorized = |code, message| {
+            let (code, message) = match self.generation() {
+                Generation::Seed => (code, message),
+                // There every key that will not do is no key
+                Generation::Server2026_02 => ("AUTH_REQUIRED", "Authentication required"),
+            };
+            Refusal::new(StatusCode::UNAUTHORIZED, code, message)
+        };
+        let text = key_text(headers)
+            .ok_or_else(|| unauthorized("AUTH_REQUIRED", "Authentication required"))?;
+        let key = keys::find(text).filter(|key| !key.revoked);
+        let key =
+            key.ok_or_else(|| unauthorized("INVALID_API_KEY", "API key invalid or revoked"))?;
+        if scopes.iter().any(|scope| key.may(*scope)) {
+            return Ok(key);
+        }
+        let scope = scopes.first().map_or("", |scope| scope.name());
+        Err(match self.generation() {
+            Generation::Seed => Refusal::new(
+                StatusCode::FORBIDDEN,
+                "INSUFFICIENT_SCOPE",
+                format!("API key lacks the scope {scope}"),
+            ),
+            Generation::Server2026_02 => unauthorized("AUTH_REQUIRED", "Authentication required"),
+        })
+    }
+
+    fn spend(&self, key: &Key, budget: Budget) -> Result<Option<Left>, Refusal> {
+        let (options, now) = (&self.data.options, self.data.now());
+        self.limits.take(options, key.text, budget, now)
+    }
+
+    /// What a request is about, which its key must see.
+    fn place(&self, key: &Key, words: &HashMap<String, String>) -> Result<Place, Refusal> {
+        let denied = |what: &str| {
+            let message = format!("Access denied to this {what}");
+            Refusal::new(StatusCode::FORBIDDEN, "ACCESS_DENIED", message)
+        };
+        let (id, what, place, code) = match (words.get("website_id"), words.get("link_id")) {
+            (Some(id), _) => (
+                id,
+                "website",
+                site(id).map(Place::Site),
+                "WEBSITE_NOT_FOUND",
+            ),
+            (_, Some(id)) => (id, "link", link(id).map(Place::Link), "LINK_NOT_FOUND"),
+            _ => {
+                let message = "website_id is required";
+                return Err(Refusal::bad("MISSING_WEBSITE_ID", message));
+            }
+        };
+        let foreign = FOREIGN.contains(&id.as_str());
+        match place {
+            Some(place) if key.sees(id) => Ok(place),
+            None if !foreign && self.generation() == Generation::Seed => Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                code,
+                format!("No {what} has the id {id}"),
+            )),
+            _ => Err(denied(what)),
+        }
+    }
+
+    /// The JSON of a body.
+    fn body(&self, headers: &HeaderMap, bytes: &Bytes) -> Result<Value, Refusal> {
+        let generation = self.generation();
+        let kind = headers.get("content-type").and_then(|v| v.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("application/json")) {
+            let message = "The content type must be application/json";
+            return Err(Refusal::shape(generation, "content-type", message));
+        }
+        let body: Value = serde_json::from_slice(bytes).map_err(|error| match generation {
+            Generation::Seed => Refusal::invalid("body", format!("The body is no JSON: {error}")),
+            Generation::Server2026_02 => Refusal::opaque(StatusCode::BAD_REQUEST, "PARSE"),
+        })?;
+        if body.is_object() || body.is_array() {
+            Ok(body)
+        } else {
+            Err(Refusal::shape(
+                generation,
+                "body",
+                "The body must be an object or a list",
+            ))
+        }
+    }
 }
 
-async fn health() -> Json<Value> {
-    Json(
-        json!({ "clickhouse": true, "database": true, "redis": true, "success": true, "version": "1.0.0" }),
-    )
-}
-
-fn authorize(headers: &HeaderMap) -> Result<(), Refusal> {
+/// The key that a request shows.
+pub(super) fn key_text(headers: &HeaderMap) -> Option<&str> {
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     let bearer = header("authorization").and_then(|v| v.strip_prefix("Bearer "));
-    match header("x-api-key").or(bearer) {
-        Some(KEY) => Ok(()),
-        Some(_) => Err(Refusal(
-            StatusCode::UNAUTHORIZED,
-            "INVALID_API_KEY",
-            "API key invalid or revoked".to_owned(),
-        )),
-        None => Err(Refusal(
-            StatusCode::UNAUTHORIZED,
-            "AUTH_REQUIRED",
-            "Authentication required".to_owned(),
-        )),
+    header("x-api-key").or(bearer)
+}
+
+/// An answer with what is left of the budget.
+fn told(body: Value, left: Option<Left>) -> Response {
+    let mut response = Json(body).into_response();
+    if let Some(left) = left {
+        let values = [
+            ("x-ratelimit-limit", i64::from(left.limit)),
+            ("x-ratelimit-remaining", i64::from(left.remaining)),
+            ("x-ratelimit-reset", left.reset),
+        ];
+        for (name, value) in values {
+            response.headers_mut().insert(name, value.into());
+        }
     }
+    response
 }
 
-async fn websites(headers: HeaderMap) -> Result<Json<Value>, Refusal> {
-    authorize(&headers)?;
-    let sites: Vec<Value> = SITES
-        .iter()
-        .map(|s| json!({ "id": s.id, "name": s.name, "domain": s.domain }))
+async fn websites(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let scopes: &[Scope] = match app.generation() {
+        Generation::Seed => &[Scope::ReadWebsites],
+        Generation::Server2026_02 => &[Scope::ReadData, Scope::ReadWebsites],
+    };
+    let key = app.authorize(&headers, scopes)?;
+    let left = app.spend(key, Budget::Standard)?;
+    let sites = SITES.iter().filter(|site| key.sees(site.id));
+    let sites: Vec<Value> = sites
+        .map(|s| json!({ "id": s.id, "name": s.name, "domain": s.domain, "isPublic": false }))
         .collect();
-    Ok(Json(
-        json!({ "success": true, "total": sites.len(), "websites": sites }),
-    ))
+    let id = request_id();
+    let body = json!({ "success": true, "requestId": id, "websites": sites, "total": sites.len() });
+    Ok(told(body, left))
 }
 
-async fn types() -> Json<Value> {
-    let names: Vec<&str> = TYPES.iter().map(|t| t.name).collect();
-    let configs: serde_json::Map<String, Value> = TYPES
-        .iter()
-        .map(|t| {
-            let fields: Vec<Value> = columns(t.shape).into_iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
-            let config = json!({ "allowedFilters": FILTERS, "defaultLimit": 100, "customizable": true, "meta": { "title": t.name, "output_fields": fields } });
-            (t.name.to_owned(), config)
-        })
-        .collect();
-    Json(json!({ "success": true, "types": names, "configs": configs }))
-}
-
-fn columns(shape: Shape) -> Vec<(&'static str, &'static str)> {
-    match shape {
-        Shape::Top { label, .. } => vec![
-            (label, "string"),
-            ("pageviews", "number"),
-            ("visitors", "number"),
-        ],
-        Shape::Summary { visitors, duration } => vec![
-            ("pageviews", "number"),
-            (visitors, "number"),
-            ("sessions", "number"),
-            ("bounce_rate", "number"),
-            (duration, "number"),
-        ],
-        Shape::Series => vec![
-            ("date", "date"),
-            ("pageviews", "number"),
-            ("visitors", "number"),
-            ("sessions", "number"),
-            ("bounce_rate", "number"),
-            ("median_session_duration", "number"),
-        ],
-    }
-}
-
-async fn query(
-    State(data): State<Arc<Data>>,
+async fn run(
+    State(app): State<Arc<App>>,
     Query(words): Words,
     headers: HeaderMap,
-    Json(body): Json<Value>,
-) -> Result<Json<Value>, Refusal> {
-    authorize(&headers)?;
-    let id = words.get("website_id").ok_or_else(|| {
-        Refusal(
-            StatusCode::BAD_REQUEST,
-            "MISSING_WEBSITE_ID",
-            "website_id is required".to_owned(),
-        )
-    })?;
-    let site = SITES.iter().find(|s| s.id == id);
-    let site = site.ok_or_else(|| {
-        Refusal(
-            StatusCode::NOT_FOUND,
-            "WEBSITE_NOT_FOUND",
-            format!("Website {id} not found"),
-        )
-    })?;
-    let request = format!("req_{:016x}", fastrand::u64(..));
-    let Value::Array(items) = &body else {
-        let (parts, meta) = answer(&data, site, &body).await?;
-        return Ok(Json(
-            json!({ "success": true, "requestId": request, "queryId": body["id"].as_str().unwrap_or_default(), "data": parts, "meta": meta }),
-        ));
-    };
-    let mut results = Vec::new();
-    for item in items {
-        let (parts, meta) = answer(&data, site, item).await?;
-        results.push(json!({ "queryId": item["id"].as_str().unwrap_or_default(), "data": parts, "meta": meta }));
-    }
-    Ok(Json(
-        json!({ "success": true, "requestId": request, "batch": true, "results": results }),
-    ))
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    let key = app.authorize(&headers, &[Scope::ReadData])?;
+    let left = app.spend(key, Budget::Standard)?;
+    let body = app.body(&headers, &bytes)?;
+    let place = app.place(key, &words)?;
+    let zone = words.get("timezone").map(String::as_str);
+    Ok(told(query::answer(&app, place, zone, &body).await?, left))
 }
 
-/// The parts of one item. Two of the same id collapse into the last one, as they do there.
-async fn answer(data: &Data, site: &Site, item: &Value) -> Result<(Vec<Value>, Value), Refusal> {
-    let parameters = item["parameters"]
-        .as_array()
-        .filter(|list| !list.is_empty());
-    let parameters =
-        parameters.ok_or_else(|| invalid("parameters must be a list of at least one"))?;
-    let mut parts: Vec<Value> = Vec::new();
-    for parameter in parameters {
-        let name = parameter
-            .as_str()
-            .or(parameter["name"].as_str())
-            .unwrap_or_default();
-        let ask = ask(data, item, parameter, name)?;
-        let failed = |e: sqlx::Error| {
-            Refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "DATABASE_ERROR",
-                e.to_string(),
-            )
-        };
-        let day = |text: &str| {
-            text[..10]
-                .parse::<NaiveDate>()
-                .map_err(|e| invalid(e.to_string()))
-        };
-        data.generate(site, day(&ask.from)?, day(&ask.to)?)
-            .await
-            .map_err(failed)?;
-        let id = parameter["id"].as_str().unwrap_or(name);
-        let rows = ask.rows(data, site).await.map_err(failed)?;
-        parts.retain(|part| part["parameter"] != id);
-        parts.push(json!({ "parameter": id, "success": true, "data": rows }));
-    }
-    let meta = json!({ "total_parameters": parameters.len(), "filters_applied": item["filters"].as_array().map_or(0, Vec::len) });
-    Ok((parts, meta))
-}
-
-fn ask(data: &Data, item: &Value, parameter: &Value, name: &str) -> Result<Ask, Refusal> {
-    let kind = find(name).ok_or_else(|| invalid(format!("Unknown query type: {name}")))?;
-    let word = |own: &str, of_all: &str| parameter[own].as_str().or(item[of_all].as_str());
-    let start = word("start_date", "startDate").ok_or_else(|| invalid("startDate is required"))?;
-    let end = word("end_date", "endDate").ok_or_else(|| invalid("endDate is required"))?;
-    let (first, now) = data.visible();
-    let from = instant(start, NaiveTime::MIN)?.max(first);
-    let to = instant(end, NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default())?.min(now);
-    let bucket = match (word("granularity", "granularity"), kind.shape) {
-        (None | Some("daily" | "day"), Shape::Series) | (Some("daily" | "day"), _) => 10,
-        (Some("hourly" | "hour"), _) => 13,
-        (None, _) => 0,
-        (Some(other), _) => return Err(invalid(format!("Unknown granularity: {other}"))),
+async fn run_custom(
+    State(app): State<Arc<App>>,
+    Query(words): Words,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    let key = app.authorize(&headers, &[Scope::ReadData])?;
+    let left = app.spend(key, Budget::Custom)?;
+    let body = app.body(&headers, &bytes)?;
+    let Place::Site(site) = app.place(key, &words)? else {
+        let message = "website_id is required";
+        return Err(Refusal::bad("MISSING_WEBSITE_ID", message));
     };
-    let number = |key: &str, default: i64| {
-        if item[key].is_null() {
-            Some(default)
-        } else {
-            item[key].as_i64()
-        }
-    };
-    let limit = number("limit", 100).filter(|n| (1..=10_000).contains(n));
-    let limit = limit.ok_or_else(|| invalid("limit must lie between 1 and 10000"))?;
-    let page = number("page", 1)
-        .filter(|n| *n >= 1)
-        .ok_or_else(|| invalid("page must be at least 1"))?;
-    let filters = item["filters"].as_array().into_iter().flatten().map(filter);
-    let text = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S").to_string();
-    Ok(Ask {
-        kind,
-        from: text(from),
-        to: text(to),
-        bucket,
-        filters: filters.collect::<Result<_, _>>().map_err(invalid)?,
-        limit,
-        offset: limit * (page - 1),
-    })
-}
-
-/// A plain day of UTC, padded to `time`; or an instant with an offset as it is.
-fn instant(text: &str, time: NaiveTime) -> Result<DateTime<Utc>, Refusal> {
-    if let Ok(day) = text.parse::<NaiveDate>() {
-        return Ok(day.and_time(time).and_utc());
-    }
-    let at = DateTime::parse_from_rfc3339(text);
-    at.map(|at| at.with_timezone(&Utc)).map_err(|_| {
-        Refusal(
-            StatusCode::BAD_REQUEST,
-            "INVALID_DATE_RANGE",
-            format!("Invalid date: {text}"),
-        )
-    })
+    Ok(told(custom::answer(&app, site, &body).await?, left))
 }

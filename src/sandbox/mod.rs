@@ -1,34 +1,39 @@
 //! A stand-in of the Databuddy API on a real socket: an independent reading of the seed document
-//! that shares no type with the client. Its answers are aggregated by SQL from generated rows.
+//! that shares no type with the client. Its answers are aggregated by SQL from generated rows and
+//! from the events that were sent to it.
+//!
+//! Days count in UTC; a preset counts in the zone of the query string. A day's rows depend on the
+//! seed number, the website or link and the day alone; those later than now do not show.
 
+mod catalog;
+mod check;
+mod custom;
+mod custom_tables;
 mod data;
+mod faults;
+mod filter;
 mod http;
+mod keys;
+mod limits;
+mod options;
+mod part;
+mod place;
 mod query;
+mod refusal;
+mod rows;
+mod schema;
+mod statement;
+mod track;
 mod types;
+mod window;
+mod words;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf};
 
-use chrono::{DateTime, Utc};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// The one key that it takes.
-const KEY: &str = "dbdy_sandbox_full";
-
-/// What a sandbox is made of.
-#[derive(Clone)]
-pub struct SandboxOptions {
-    /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The folder of its database.
-    pub state_dir: PathBuf,
-    /// Decides its rows, with the day.
-    pub seed: u64,
-    /// The present instant: later events do not show.
-    pub now: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
-    /// How many days before now it has rows for.
-    pub days: u16,
-}
+pub use options::{FAULT_KINDS, Fault, FaultKind, Generation, SandboxOptions};
 
 /// A running sandbox.
 #[derive(Debug)]
@@ -36,6 +41,21 @@ pub struct Sandbox {
     url: String,
     stop: CancellationToken,
     server: JoinHandle<()>,
+}
+
+/// The keys of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SandboxKeys {
+    /// Every scope.
+    pub full: &'static str,
+    /// `read:data` alone.
+    pub query_only: &'static str,
+    /// `write:data` and `track:events` alone.
+    pub events_only: &'static str,
+    /// Every scope, restricted to the website `web_acme_shop`.
+    pub one_site: &'static str,
+    /// Refused.
+    pub revoked: &'static str,
 }
 
 /// It cannot start.
@@ -68,7 +88,7 @@ pub async fn start(options: SandboxOptions) -> Result<Sandbox, SandboxError> {
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();
     let server = tokio::spawn(async move {
-        let served = axum::serve(listener, http::router(Arc::new(data)));
+        let served = axum::serve(listener, http::router(data));
         if let Err(error) = served.with_graceful_shutdown(stopped).await {
             tracing::error!(%error, "the sandbox stopped");
         }
@@ -77,14 +97,41 @@ pub async fn start(options: SandboxOptions) -> Result<Sandbox, SandboxError> {
 }
 
 impl Sandbox {
-    /// Its address.
+    /// The address of the query API.
     pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address of event tracking: the same.
+    pub fn basket_url(&self) -> &str {
         &self.url
     }
 
     /// A key that may do everything.
     pub fn key(&self) -> &str {
-        KEY
+        keys::FULL
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> SandboxKeys {
+        let [full, query_only, events_only, one_site, revoked] = keys::KEYS.map(|key| key.text);
+        SandboxKeys {
+            full,
+            query_only,
+            events_only,
+            one_site,
+            revoked,
+        }
+    }
+
+    /// The ids of its websites.
+    pub fn websites(&self) -> impl Iterator<Item = &'static str> {
+        place::SITES.iter().map(|site| site.id)
+    }
+
+    /// The ids of its links.
+    pub fn links(&self) -> impl Iterator<Item = &'static str> {
+        place::LINKS.iter().map(|link| link.id)
     }
 
     /// Stops it without waiting for idle connections.
@@ -92,13 +139,5 @@ impl Sandbox {
         self.stop.cancel();
         self.server.abort();
         let _ = self.server.await;
-    }
-}
-
-impl fmt::Debug for SandboxOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SandboxOptions")
-            .field("listen", &self.listen)
-            .finish_non_exhaustive()
     }
 }

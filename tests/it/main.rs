@@ -10,6 +10,7 @@ mod config;
 mod failures;
 mod replay;
 mod run;
+mod sandbox;
 mod serve;
 mod server;
 mod workspace;
