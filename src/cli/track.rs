@@ -59,7 +59,7 @@ pub(super) async fn track(
         }));
     } else {
         let before = if tally.before > 0 {
-            format!(", {} were sent before", tally.before)
+            format!(", {} lines were done before", tally.before)
         } else {
             String::new()
         };

@@ -155,7 +155,7 @@ fn show(document: &Value) {
             measured["filters"].as_str().unwrap_or_default(),
         ));
     } else {
-        print::line("  measured    nothing: this type is new to this program");
+        print::line("  measured    nothing: not under this name");
     }
     print::line("  columns");
     for column in document["columns"].as_array().into_iter().flatten() {
