@@ -80,6 +80,14 @@ impl ApiError {
         }
     }
 
+    /// Whether a further attempt of the run may help, beyond what the client tries by itself. A
+    /// custom query against a database that is down is refused with 400 (measured).
+    pub fn is_worth_an_attempt(&self) -> bool {
+        let asks_for_it = matches!(self, Self::Refused { code, message, .. }
+            if code == "QUERY_ERROR" && message.contains("try again"));
+        asks_for_it || self.retry_advice() != Retry::No
+    }
+
     /// Whether to ask again.
     pub fn retry_advice(&self) -> Retry {
         match (self.kind(), self) {

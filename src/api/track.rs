@@ -89,7 +89,8 @@ impl Client {
     ) -> Result<Vec<RefusedEvent>, ApiError> {
         let path = format!("/track?website_id={}", percent(website_id));
         let mut refused = Vec::new();
-        let mut open = Vec::from([0..events.len()]);
+        let mut open = Vec::new();
+        open.push(0..events.len());
         while let Some(range) = open.pop() {
             let body: Value = match &events[range.clone()] {
                 [event] => event.body(false),

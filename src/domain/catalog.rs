@@ -231,6 +231,10 @@ static MEASURED: LazyLock<BTreeMap<&'static str, MeasuredType>> = LazyLock::new(
         .collect()
 });
 
+/// Types whose rows are folded after the limit: fewer come than were asked for, and `percentage` is of
+/// the rows returned. Source: `databuddy-api.md`, trap 7 (measured).
+const FOLDED: [&str; 4] = ["country", "region", "city", "device_types"];
+
 /// `type<TAB>columns<TAB>rows<TAB>limit<TAB>page…`, columns as `name:type, name:type`.
 fn measured_line(line: &'static str) -> Option<(&'static str, MeasuredType)> {
     let mut fields = line.split('\t');
@@ -246,7 +250,7 @@ fn measured_line(line: &'static str) -> Option<(&'static str, MeasuredType)> {
         name,
         MeasuredType {
             columns,
-            honours_limit: limit == "ok",
+            honours_limit: limit == "ok" && !FOLDED.contains(&name),
             honours_page: page.starts_with("ok"),
             has_hours: hourly == "hour rows",
             filters: match country {

@@ -15,7 +15,7 @@ use super::{
     work::{Progress, Work},
 };
 use crate::{
-    api::{Complete, PartError, Retry, Rows},
+    api::{Complete, PartError, Rows},
     domain::{
         job::Job,
         query::{Limit, Source},
@@ -236,7 +236,7 @@ fn failed_parts(
     error: &crate::api::ApiError,
 ) -> Vec<(usize, Result<Rows, StepError>)> {
     let message = one_line(error);
-    let retryable = !matches!(error.retry_advice(), Retry::No);
+    let retryable = error.is_worth_an_attempt();
     request
         .part_ids()
         .into_iter()

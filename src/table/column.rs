@@ -200,7 +200,10 @@ fn to_micros(value: &Value) -> Option<i64> {
         return Some(at.timestamp_micros());
     }
     let plain = text.strip_suffix('Z').unwrap_or(text).replacen('T', " ", 1);
-    let at = NaiveDateTime::parse_from_str(&plain, "%Y-%m-%d %H:%M:%S%.f").ok();
+    let read = |format: &str| NaiveDateTime::parse_from_str(&plain, format).ok();
+    let at = read("%Y-%m-%d %H:%M:%S%.f")
+        // Hourly link series have the month's name where the minutes belong (measured)
+        .or_else(|| read("%Y-%m-%d %H:%B:%M"));
     let day = || plain.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0);
     Some(at.or_else(day)?.and_utc().timestamp_micros())
 }

@@ -13,4 +13,5 @@ mod run;
 mod sandbox;
 mod serve;
 mod server;
+mod traps;
 mod workspace;

@@ -17,14 +17,15 @@ use crate::{
     workspace::TestWorkspace,
 };
 
-/// The website and the days of the recording.
+/// The website, the link and the days of the recording.
 const WEBSITE: &str = "web_acme_shop_0001";
+const LINK: &str = "link_real_0001";
 const DAYS: (&str, &str) = ("2026-11-10", "2026-11-16");
 
 /// The answer of each type: its rows, or its error.
 type Types = BTreeMap<String, Result<Vec<Value>, String>>;
 
-fn fixture(name: &str) -> Value {
+pub(crate) fn fixture(name: &str) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/server-2026-02");
     serde_json::from_str(&fs::read_to_string(folder.join(name)).unwrap()).unwrap()
 }
@@ -75,7 +76,12 @@ fn answer(request: &Request, types: &Types, catalog: &Value, websites: &Value) -
         _ => {}
     }
     assert_eq!((request.method.as_str(), path), ("POST", "/v1/query"));
-    assert!(request.path.contains(WEBSITE), "{}", request.path);
+    let is_link = request.path.contains(LINK);
+    assert!(
+        is_link || request.path.contains(WEBSITE),
+        "{}",
+        request.path
+    );
     assert!(
         !request.path.contains("timezone"),
         "a zone would only relabel the edges"
@@ -197,7 +203,17 @@ fn every_recorded_type_is_exported_with_equal_values_or_its_error() {
     let types = Arc::new(recorded());
     let workspace = workspace(&replay(Arc::clone(&types)));
     let names: Vec<&str> = types.keys().map(String::as_str).collect();
-    assert_eq!(names.len(), 134);
+    assert_eq!(names.len(), 144);
+    let names: Vec<String> = names
+        .into_iter()
+        .map(|name| {
+            if name.starts_with("link_") {
+                format!("{{ parameter: {name}, link: {LINK} }}")
+            } else {
+                name.to_owned()
+            }
+        })
+        .collect();
     let job = format!(
         "websites: [{WEBSITE}]\nwindow: {{ start: {}, end: {} }}\nqueries: [{}]\nretry: {{ attempts: 1 }}\nexports: [{{ format: parquet, to: out, per: window, path: '{{{{ query }}}}/{{{{ start }}}}' }}]\n",
         DAYS.0,
