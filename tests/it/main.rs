@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod campaign;
 mod config;
 mod failures;
 mod replay;

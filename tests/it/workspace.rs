@@ -25,6 +25,11 @@ impl TestWorkspace {
         workspace
     }
 
+    /// A project without anything.
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
