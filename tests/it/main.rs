@@ -7,6 +7,7 @@
 
 mod api;
 mod campaign;
+mod commands;
 mod config;
 mod failures;
 mod replay;

@@ -48,6 +48,10 @@ fn client(url: &str) -> Client {
 }
 
 /// A recorded answer as it was.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is one of the answers that a closure gives"
+)]
 fn recorded(name: &str) -> Answer {
     let response = fixture(&format!("{name}.json"))["response"].take();
     let status = response["status"].as_u64().unwrap();
