@@ -86,6 +86,9 @@ pub(super) enum Command {
     Check {
         /// Jobs to check; all where none is named
         jobs: Vec<String>,
+        /// Also against the server, the destinations and the mail server
+        #[arg(long)]
+        online: bool,
     },
     /// Run every enabled job when it is due, until stopped
     Serve,

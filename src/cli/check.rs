@@ -2,19 +2,38 @@
 
 use serde_json::json;
 
-use super::{CliError, args::Global, exit::Exit, print, session::project};
+use super::{
+    CliError,
+    args::Global,
+    exit::Exit,
+    print,
+    session::{Session, project},
+};
 use crate::{
+    clock::Clock,
     config::{Problem, Problems, Project},
-    domain::job::{Job, ReportSpec},
+    domain::{
+        job::{Job, ReportSpec},
+        schedule::Tick,
+    },
+    engine::{EngineError, Events},
     report::Template,
 };
 
-pub(super) fn check(jobs: &[String], global: &Global) -> Result<Exit, CliError> {
+pub(super) async fn check(
+    jobs: &[String],
+    online: bool,
+    global: &Global,
+    clock: &Clock,
+) -> Result<Exit, CliError> {
     let (names, warnings, problems) = match project(global, jobs, &[]) {
         Ok(project) => {
             let names: Vec<String> = project.jobs.iter().map(|j| j.name.clone()).collect();
-            let problems = Problems::of(template_problems(&project));
-            (names, project.warnings, problems)
+            let mut problems = template_problems(&project);
+            if online && problems.is_empty() {
+                problems = online_problems(&project, global, clock).await?;
+            }
+            (names, project.warnings, Problems::of(problems))
         }
         Err(CliError::Problems(problems)) => (Vec::new(), Vec::new(), Some(problems)),
         Err(error) => return Err(error),
@@ -46,6 +65,46 @@ pub(super) fn check(jobs: &[String], global: &Global) -> Result<Exit, CliError> 
         names.join(", ")
     ));
     Ok(Exit::Done)
+}
+
+/// What the server, the destinations and the mail server say.
+async fn online_problems(
+    project: &Project,
+    global: &Global,
+    clock: &Clock,
+) -> Result<Vec<Problem>, CliError> {
+    let session = Session::without_key(global, project, clock, Events::new(|_| {})).await?;
+    let mut problems = Vec::new();
+    for finding in session.engine.doctor(&project.jobs).await {
+        if finding.is_fine == Some(false) {
+            problems.push(Problem::of_file(
+                finding.part,
+                finding.found,
+                finding.remedy,
+            ));
+        }
+    }
+    // Without an answering server every plan would fail with the same words
+    if problems.is_empty() {
+        for (job, source) in project.jobs.iter().zip(&project.sources) {
+            let tick = Tick(clock.now());
+            match session.engine.for_job(job).plan(job, tick).await {
+                Ok(_) => {}
+                Err(EngineError::Plan(error)) => problems.extend(error.0.iter().map(|problem| {
+                    let place = job
+                        .queries
+                        .iter()
+                        .position(|q| Some(q.name.as_str()) == problem.query());
+                    source.problem_at(&problem.pointer(place), problem.to_string(), None)
+                })),
+                Err(error) => {
+                    problems.push(Problem::of_file(&job.file, print::chain(&error), None))
+                }
+            }
+        }
+    }
+    session.stop().await;
+    Ok(problems)
 }
 
 /// Templates that are missing or broken, and queries that they need and the job lacks.

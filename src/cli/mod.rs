@@ -104,7 +104,7 @@ async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Ex
     match command {
         Command::Run(args) => run::run(&args, global, clock).await,
         Command::Plan(args) => plan::plan(&args, global, clock).await,
-        Command::Check { jobs } => check::check(&jobs, global),
+        Command::Check { jobs, online } => check::check(&jobs, online, global, clock).await,
         Command::Serve => serve::serve(global, clock).await,
         Command::List => list::list(global, clock).await,
         Command::Next { job, count } => list::next(job.as_deref(), count, global, clock),

@@ -146,6 +146,39 @@ pub enum PlanProblem {
     },
 }
 
+impl PlanProblem {
+    /// The query that it is about; `None` where it is about the job.
+    pub fn query(&self) -> Option<&str> {
+        match self {
+            Self::UnknownType { query, .. }
+            | Self::HourlyTooLong { query, .. }
+            | Self::UnknownPlaceholder { query, .. }
+            | Self::FilterIgnored { query, .. }
+            | Self::FilterFails { query, .. }
+            | Self::NoGranularity { query, .. }
+            | Self::WrongTarget { query, .. }
+            | Self::UnknownTable { query, .. }
+            | Self::HiddenColumn { query, .. }
+            | Self::NotForReports { query, .. } => Some(query),
+            Self::UnknownWebsite { .. }
+            | Self::NoWebsite
+            | Self::MissingQuery { .. }
+            | Self::SamePath { .. } => None,
+        }
+    }
+
+    /// The key of a job file that it is about, as a JSON pointer; `place` is that of the query.
+    pub fn pointer(&self, place: Option<usize>) -> String {
+        match (self, place) {
+            (Self::UnknownWebsite { .. } | Self::NoWebsite, _) => "/websites".to_owned(),
+            (Self::MissingQuery { .. }, _) => "/reports".to_owned(),
+            (Self::SamePath { .. }, _) => "/exports".to_owned(),
+            (_, Some(place)) => format!("/queries/{place}"),
+            (_, None) => "/queries".to_owned(),
+        }
+    }
+}
+
 fn hint(nearest: Option<&str>) -> String {
     nearest.map_or_else(
         || "; `types` of the API lists what it has".to_owned(),

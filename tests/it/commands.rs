@@ -153,6 +153,37 @@ fn doctor_names_each_part_and_its_remedy() {
 }
 
 #[test]
+fn check_online_says_what_only_the_server_knows_at_its_line() {
+    let workspace = TestWorkspace::with_examples();
+    let (code, document) = workspace.json(&["check", "--online", "--sandbox"]);
+    assert_eq!((code, &document["problems"]), (0, &json!([])));
+    let served = Served::start(&workspace, &["--generation", "2026-02"]);
+    let job = "preset: yesterday\nwebsites: [web_acme_docs, web_nope]\nqueries:\n  - sumary\n  - { parameter: errors, filters: [{ field: country, op: eq, value: DE }] }\n  - { parameter: pages, granularity: hourly }\nexports: [{ format: csv, to: out }]\n";
+    workspace.write("jobs/a.yaml", job);
+    let (code, document) = workspace.json_with(&["check", "a", "--online"], &served.env());
+    assert_eq!(code, 2, "{document:#}");
+    let found: Vec<(u64, String)> = document["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["line"].as_u64().unwrap(), p["message"].to_string()))
+        .collect();
+    let expected = [
+        (2, "`web_nope`"),
+        (4, "no query type `sumary`"),
+        (5, "fails on a filter on `country`"),
+        (6, "no hourly rows"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for ((line, part), (at, message)) in expected.iter().zip(&found) {
+        assert!(
+            line == at && message.contains(part),
+            "{part} is missing in: {message}"
+        );
+    }
+}
+
+#[test]
 fn both_headers_carry_the_key() {
     for (auth, name, value) in [
         ("x-api-key", "x-api-key", "dbdy_x"),
