@@ -73,6 +73,8 @@ pub(super) enum Page {
     Jobs,
     /// The table of docs/settings.md.
     Settings,
+    /// What is known of query types: docs/query-types.md.
+    Types,
 }
 
 /// What to do.

@@ -70,6 +70,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
+    // Fits the terminal where there is one; elsewhere lines are as long as they are
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
     table.set_header(header.iter().map(|h| (*h).to_uppercase()));
     table.add_rows(rows);
     let text = table.to_string();

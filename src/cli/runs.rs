@@ -85,11 +85,14 @@ fn details(run: &RunRecord) {
     }
     print::line("");
     print::table(
-        &["query", "website", "start", "end", "state", "rows", "error"],
+        &["query", "of", "start", "end", "state", "rows", "error"],
         run.steps.iter().map(|s| {
             vec![
                 s.query.clone(),
-                s.website_id.clone().unwrap_or_default(),
+                s.website_id
+                    .clone()
+                    .or(s.link_id.clone())
+                    .unwrap_or_default(),
                 s.start.clone(),
                 s.end.clone(),
                 s.state.name().to_owned(),

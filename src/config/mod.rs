@@ -19,7 +19,7 @@ mod walk;
 pub use environment::Environment;
 pub use job_file::{JobSource, job_schema};
 pub use problem::{Problem, Problems};
-pub use reference::{job_reference, settings_reference};
+pub use reference::{job_reference, settings_reference, type_reference};
 pub use settings::{Auth, MailUrl, Settings};
 
 use std::path::{Path, PathBuf};

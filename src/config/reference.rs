@@ -9,7 +9,10 @@ use super::{
     settings,
     walk::{alternatives, flow, kind_name, resolve, types, words},
 };
-use crate::domain::preset::Preset;
+use crate::domain::{
+    catalog::{Filtering, measured_types, seed_names},
+    preset::Preset,
+};
 
 /// One key of a reference.
 struct Row {
@@ -81,6 +84,54 @@ pub fn settings_reference() -> String {
         writeln!(
             text,
             "| `{key}` | {env} | {kind} | {default} | {description} |"
+        )
+        .expect("writing to a string cannot fail");
+    }
+    text
+}
+
+/// `docs/query-types.md`.
+pub fn type_reference() -> String {
+    let mut text = String::from(
+        "# Query types\n\n<!-- Written by `databuddy-jobs schema --markdown types`; a test compares them. -->\n\n\
+         What this program knows of the 144 types of the February 2026 server, as measured; `databuddy-jobs types NAME` adds what the \
+         server says. Where `limit` is not honoured, 10,000 rows are asked for and cut here; where `page` is not, a result of exactly \
+         10,000 rows is an error; `hourly` rows, and filters that a type ignores or fails on, are refused before anything is asked. \
+         Columns without a type are decided by their first value.\n\n\
+         | type | limit | page | hourly | filters | columns |\n|---|---|---|---|---|---|\n",
+    );
+    for (name, known) in measured_types() {
+        let yes = |honoured: bool| if honoured { "yes" } else { "no" };
+        let filters = match known.filters {
+            Filtering::Applies => "apply",
+            Filtering::Ignored => "ignored",
+            Filtering::Fails => "fail on `country`",
+            Filtering::Unknown => "the type fails",
+        };
+        let columns: Vec<String> = known
+            .columns
+            .iter()
+            .map(|(column, kind)| match kind {
+                Some(kind) => format!("{column} {}", kind.name()),
+                None => (*column).to_owned(),
+            })
+            .collect();
+        writeln!(
+            text,
+            "| `{name}` | {} | {} | {} | {filters} | {} |",
+            yes(known.honours_limit),
+            yes(known.honours_page),
+            yes(known.has_hours),
+            columns.join(", ")
+        )
+        .expect("writing to a string cannot fail");
+    }
+    text.push_str("\nThe names of the seed document, and what answers them at that server:\n\n| seed | server | with `granularity` |\n|---|---|---|\n");
+    for (seed, whole, dated) in seed_names() {
+        writeln!(
+            text,
+            "| `{seed}` | `{whole}` | `{}` |",
+            dated.unwrap_or(whole)
         )
         .expect("writing to a string cannot fail");
     }

@@ -99,9 +99,14 @@ pub fn measured(name: &str) -> Option<&'static MeasuredType> {
     MEASURED.get(name)
 }
 
-/// Names of all measured types.
-pub fn measured_names() -> impl Iterator<Item = &'static str> {
-    MEASURED.keys().copied()
+/// All measured types, by name.
+pub fn measured_types() -> impl Iterator<Item = (&'static str, &'static MeasuredType)> {
+    MEASURED.iter().map(|(name, known)| (*name, known))
+}
+
+/// Names of the seed, the type that answers each, and the one that holds its dated rows.
+pub fn seed_names() -> impl Iterator<Item = (&'static str, &'static str, Option<&'static str>)> {
+    SEED_NAMES.iter().copied()
 }
 
 /// Every query type that the seed or the measured table has.
@@ -336,7 +341,7 @@ mod tests {
 
     #[test]
     fn all_measured_types_are_read() {
-        assert_eq!(measured_names().count(), 144);
+        assert_eq!(measured_types().count(), 144);
         let pages = measured("top_pages").unwrap();
         assert!(pages.honours_limit && pages.honours_page);
         assert_eq!(pages.columns[0], ("name", Some(ColumnType::String)));

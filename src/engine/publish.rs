@@ -153,6 +153,13 @@ impl Put<'_> {
                 Complete::Unproven => "unproven".to_owned(),
             },
         };
+        if data.complete == Complete::Unproven {
+            tracing::warn!(
+                query = %self.step.query,
+                of = self.step.target.id(),
+                "a second page was needed, and the server's order is not total: rows may be missing; the manifest says `complete: unproven`"
+            );
+        }
         let listed = self.old.is_some_and(|old| {
             old.files
                 .iter()

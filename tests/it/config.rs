@@ -22,6 +22,12 @@ fn the_reference_pages_are_those_that_the_program_writes() {
         jobs,
         "run `databuddy-jobs schema --markdown jobs > docs/jobs.md`"
     );
+    let types = printed(&["schema", "--markdown", "types"]);
+    assert_eq!(
+        repository("docs/query-types.md"),
+        types,
+        "run `databuddy-jobs schema --markdown types > docs/query-types.md`"
+    );
     let settings = printed(&["schema", "--markdown", "settings"]);
     assert!(
         repository("docs/settings.md").contains(&settings),
