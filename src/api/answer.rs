@@ -61,8 +61,14 @@ fn retry_after<'h>(
     body: &Value,
     now: DateTime<Utc>,
 ) -> Option<Duration> {
-    if let Some(seconds) = header("retry-after").and_then(|v| v.parse::<u64>().ok()) {
-        return Some(Duration::from_secs(seconds));
+    if let Some(text) = header("retry-after") {
+        if let Some(seconds) = text.parse::<f64>().ok().filter(|s| *s >= 0.0) {
+            return Duration::try_from_secs_f64(seconds).ok();
+        }
+        // RFC 9110 allows a date too
+        if let Ok(at) = DateTime::parse_from_rfc2822(text) {
+            return Some((at.with_timezone(&Utc) - now).to_std().unwrap_or_default());
+        }
     }
     if let Some(seconds) = body["retryAfter"].as_f64().filter(|s| *s >= 0.0) {
         return Duration::try_from_secs_f64(seconds).ok();
@@ -74,11 +80,20 @@ fn retry_after<'h>(
         Value::Number(number) => number.as_i64().map(to_millis),
         _ => header("x-ratelimit-reset")
             .and_then(|v| v.parse::<i64>().ok())
-            .map(to_millis),
+            .map(|number| {
+                if number < SMALLEST_UNIX {
+                    now.timestamp_millis() + number * 1000
+                } else {
+                    to_millis(number)
+                }
+            }),
     }?;
     let wait = reset.saturating_sub(now.timestamp_millis()).max(0);
     Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
 }
+
+/// A reset below this is no Unix time (it would lie before 2001), but seconds from now.
+const SMALLEST_UNIX: i64 = 1_000_000_000;
 
 /// A Unix time in seconds or milliseconds: seconds reach 100 000 000 000 in the year 5138.
 fn to_millis(unix: i64) -> i64 {
@@ -138,6 +153,12 @@ mod tests {
             wait(&[("x-ratelimit-reset", "1795417560000")], "{}"),
             expected
         );
+        assert_eq!(
+            wait(&[("retry-after", "Mon, 23 Nov 2026 07:06:00 GMT")], "{}"),
+            expected
+        );
+        assert_eq!(wait(&[("retry-after", "84.0")], "{}"), expected);
+        assert_eq!(wait(&[("x-ratelimit-reset", "84")], "{}"), expected);
         assert_eq!(wait(&[], "not json"), None);
     }
 

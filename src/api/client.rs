@@ -78,6 +78,8 @@ impl Client {
     pub fn new(options: ClientOptions, clock: Clock) -> Result<Self, ApiError> {
         let http = reqwest::Client::builder()
             .user_agent(&options.user_agent)
+            // A redirect would carry the key to whatever address it names
+            .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(120))
             // The server closes idle connections after 10 s (measured)
@@ -264,6 +266,15 @@ impl Client {
         let short = path.split('?').next().unwrap_or(path);
         if status.is_success() && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() {
             return Ok(text);
+        }
+        if status.is_redirection() {
+            let target = headers
+                .get("location")
+                .and_then(|value| value.to_str().ok());
+            return Err(ApiError::Redirected {
+                url: self.options.url.to_string(),
+                target: target.unwrap_or("another address").to_owned(),
+            });
         }
         if status.is_success() {
             return Err(ApiError::Protocol {

@@ -16,6 +16,16 @@ pub enum ApiError {
         /// Why.
         source: reqwest::Error,
     },
+    /// The server wants the request elsewhere; the key is not sent there.
+    #[error(
+        "`{url}` redirects to `{target}`: set `api.url` to the right address; the key was not sent there"
+    )]
+    Redirected {
+        /// The address of the settings.
+        url: String,
+        /// Where it points.
+        target: String,
+    },
     /// The server answered with an error.
     #[error("the server answered {status} {code}: {message}{}", remedy(*.status, .code))]
     Refused {
@@ -66,7 +76,7 @@ impl ApiError {
     /// Its kind.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Client(_) => Kind::Invalid,
+            Self::Client(_) | Self::Redirected { .. } => Kind::Invalid,
             Self::Unreachable { .. } => Kind::Unavailable,
             Self::Protocol { .. } => Kind::Protocol,
             Self::Refused { status, .. } => match status {

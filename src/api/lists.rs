@@ -23,16 +23,20 @@ impl Client {
         let list = body["websites"]
             .as_array()
             .ok_or_else(|| lacks(path, "`websites`"))?;
-        list.iter()
-            .map(|site| {
-                let text = |key: &str| site[key].as_str().map(str::to_owned);
-                Ok(Website {
-                    id: text("id").ok_or_else(|| lacks(path, "the `id` of a website"))?,
-                    name: text("name"),
-                    domain: text("domain").unwrap_or_default(),
-                })
-            })
-            .collect()
+        let mut websites: Vec<Website> = Vec::new();
+        for site in list {
+            let text = |key: &str| site[key].as_str().map(str::to_owned);
+            let website = Website {
+                id: text("id").ok_or_else(|| lacks(path, "the `id` of a website"))?,
+                name: text("name"),
+                domain: text("domain").unwrap_or_default(),
+            };
+            // Listed twice, it is still one website
+            if websites.iter().all(|other| other.id != website.id) {
+                websites.push(website);
+            }
+        }
+        Ok(websites)
     }
 
     /// The query types, with their columns where the server says them.

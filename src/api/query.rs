@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{ApiError, Client, answer::cut, limiter::Budget};
 use crate::domain::request::{Ask, Item, MAX_LIMIT, Part, Request};
@@ -59,9 +59,9 @@ struct BatchItem<'a> {
     #[serde(default)]
     query_id: String,
     #[serde(default, borrow)]
-    data: Vec<Element<'a>>,
+    data: Option<Vec<Element<'a>>>,
     #[serde(default)]
-    error: Option<String>,
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +71,20 @@ struct Element<'a> {
     #[serde(default, borrow)]
     data: Option<&'a RawValue>,
     #[serde(default)]
-    error: Option<String>,
+    error: Option<Value>,
+}
+
+/// An error in words: as text, or as an object with a `message`.
+fn words(error: Option<&Value>) -> String {
+    match error {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(map)) => map
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        _ => String::new(),
+    }
 }
 
 impl Client {
@@ -215,11 +228,13 @@ impl Client {
         }
         let mut parts = BTreeMap::new();
         for item in envelope.results.into_iter().flatten() {
-            if let Some(error) = &item.error {
-                fail_item(items, &item.query_id, error, &mut parts);
+            if item.error.is_some() {
+                let error = words(item.error.as_ref());
+                fail_item(items, &item.query_id, &error, &mut parts);
             }
             item.data
                 .into_iter()
+                .flatten()
                 .for_each(|element| take(element, &mut parts));
         }
         envelope
@@ -260,7 +275,7 @@ fn take(element: Element<'_>, parts: &mut BTreeMap<String, PartResult>) {
             message: "`data` is missing".to_owned(),
             retryable: true,
         }),
-        (false, _) => Err(part_error(element.error.as_deref().unwrap_or_default())),
+        (false, _) => Err(part_error(&words(element.error.as_ref()))),
     };
     let id = element.parameter;
     let message = format!("the answer holds the part `{id}` twice");

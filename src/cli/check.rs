@@ -98,7 +98,7 @@ async fn online_problems(
                     source.problem_at(&problem.pointer(place), problem.to_string(), None)
                 })),
                 Err(error) => {
-                    problems.push(Problem::of_file(&job.file, print::chain(&error), None))
+                    problems.push(Problem::of_file(&job.file, print::chain(&error), None));
                 }
             }
         }

@@ -156,6 +156,16 @@ fn describe(value: &Value) -> &'static str {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
         Value::Number(number) if number.is_f64() => "a number with a fraction or beyond 64 bits",
+        Value::Number(number) if number.as_u64().is_some_and(|n| n > MAX_EXACT) => {
+            "a whole number beyond 2^53"
+        }
+        Value::Number(number)
+            if number
+                .as_i64()
+                .is_some_and(|n| n.unsigned_abs() > MAX_EXACT) =>
+        {
+            "a whole number beyond 2^53"
+        }
         Value::Number(_) => "a whole number",
         Value::String(_) => "text",
         Value::Array(_) | Value::Object(_) => "nested",
@@ -180,9 +190,21 @@ fn to_i64(value: &Value) -> Option<i64> {
     }
 }
 
+/// The largest whole number up to which every one is a float of its own.
+const MAX_EXACT: u64 = 1 << 53;
+
 fn to_f64(value: &Value) -> Option<f64> {
     match value {
         Value::String(text) => text.parse::<f64>().ok().filter(|f| f.is_finite()),
+        // Beyond 2^53 a float would silently be another number
+        Value::Number(number)
+            if number
+                .as_i64()
+                .is_some_and(|n| n.unsigned_abs() > MAX_EXACT) =>
+        {
+            None
+        }
+        Value::Number(number) if number.as_u64().is_some_and(|n| n > MAX_EXACT) => None,
         value => value.as_f64(),
     }
 }

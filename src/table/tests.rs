@@ -107,3 +107,18 @@ fn a_name_of_the_seed_has_the_types_of_the_type_that_it_stands_for() {
         .collect();
     assert_eq!(kinds, ["Date32", "Int64", "Float64"]);
 }
+
+#[test]
+fn a_whole_number_that_no_float_can_hold_is_an_error_that_names_the_pin() {
+    let page = r#"[{"id":9007199254740993}]"#;
+    let text = table(&[], page).unwrap_err().to_string();
+    assert!(
+        text.contains("beyond 2^53") && text.contains("columns:"),
+        "{text}"
+    );
+    let t = table(&[("id", Some(ColumnType::Int64))], page).unwrap();
+    assert_eq!(
+        t.column(0).as_primitive::<Int64Type>().value(0),
+        9_007_199_254_740_993
+    );
+}

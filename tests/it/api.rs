@@ -208,3 +208,34 @@ async fn a_refused_key_is_not_tried_again_and_never_printed() {
     );
     assert!(!format!("{client:?}{error:?}").contains("dbdy_secret"));
 }
+
+#[tokio::test]
+async fn a_redirect_is_an_error_and_the_key_does_not_follow_it() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let elsewhere = crate::server::serve(move |_| {
+        tell.send(()).unwrap();
+        None
+    });
+    let headers = format!("location: {elsewhere}/v1/query/websites\r\n");
+    let url = crate::server::serve(move |_| Some((307, headers.clone(), String::new())));
+    let error = client(&url).websites().await.unwrap_err().to_string();
+    assert!(
+        error.contains("redirects to") && error.contains("`api.url`"),
+        "{error}"
+    );
+    assert!(told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn errors_as_objects_and_items_without_data_fail_their_parts_alone() {
+    let body = r#"{"success":true,"data":[
+        {"parameter":"s0","success":false,"data":null,"error":{"message":"it broke"}},
+        {"parameter":"s1","success":true,"data":[{"a":1}]}]}"#;
+    let client = client(&scripted(vec![(200, "", body.to_owned())]));
+    let parts = client
+        .query(&request(&[("s0", "pages"), ("s1", "country")], 100))
+        .await
+        .unwrap();
+    assert_eq!(parts[0].1.as_ref().unwrap_err().message, "it broke");
+    assert_eq!(parts[1].1.as_ref().unwrap().count, 1);
+}
