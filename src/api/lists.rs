@@ -25,7 +25,12 @@ impl Client {
             .ok_or_else(|| lacks(path, "`websites`"))?;
         let mut websites: Vec<Website> = Vec::new();
         for site in list {
-            let text = |key: &str| site[key].as_str().map(str::to_owned);
+            // A name with line breaks would begin headers of mails, and lines of reports
+            let text = |key: &str| {
+                site[key]
+                    .as_str()
+                    .map(|text| text.replace(char::is_control, " "))
+            };
             let website = Website {
                 id: text("id").ok_or_else(|| lacks(path, "the `id` of a website"))?,
                 name: text("name"),

@@ -114,11 +114,16 @@ pub(super) fn read(path: &Path, schema: &Value, around: &Surroundings<'_>) -> Re
     if value.is_null() {
         value = Value::Object(serde_json::Map::new());
     }
+    let mut problems = Vec::new();
     if value.is_object() {
         add_defaults(&mut value, around.settings.value.get("defaults"));
         for (key, text) in around.set {
             if let Err(message) = put(&mut value, key, text) {
-                findings.push(Finding::in_text(0..0, message, None));
+                problems.push(Problem::of_file(
+                    format!("--set {key}={text}"),
+                    message,
+                    None,
+                ));
             }
         }
     }
@@ -133,8 +138,8 @@ pub(super) fn read(path: &Path, schema: &Value, around: &Surroundings<'_>) -> Re
     source.hidden = interpolated.hidden;
     findings.extend(interpolated.findings);
     findings.extend(walk(schema, &value, &NOT_BUILT_YET));
-    if !findings.is_empty() {
-        let problems = source.problems(&findings);
+    if !findings.is_empty() || !problems.is_empty() {
+        problems.extend(source.problems(&findings));
         return source.failed(problems);
     }
     let keys: JobKeys = match serde_path_to_error::deserialize(value) {
@@ -236,7 +241,7 @@ fn add_defaults(value: &mut Value, defaults: Option<&Value>) {
 
 /// Sets a dotted path to a YAML value.
 fn put(value: &mut Value, path: &str, text: &str) -> Result<(), String> {
-    let new: Value = serde_yaml::from_str(text).map_err(|e| format!("--set {path}: {e}"))?;
+    let new: Value = serde_yaml::from_str(text).map_err(|e| e.to_string())?;
     let mut at = value;
     for key in path.split('.') {
         if at.is_null() {
@@ -246,9 +251,9 @@ fn put(value: &mut Value, path: &str, text: &str) -> Result<(), String> {
             Value::Object(map) => map.entry(key).or_insert(Value::Null),
             Value::Array(list) => {
                 let place = key.parse::<usize>().ok().and_then(|n| list.get_mut(n));
-                place.ok_or_else(|| format!("--set {path}: the list has no place `{key}`"))?
+                place.ok_or_else(|| format!("the list has no place `{key}`"))?
             }
-            _ => return Err(format!("--set {path}: `{key}` lies below a single value")),
+            _ => return Err(format!("`{key}` lies below a single value")),
         };
     }
     *at = new;

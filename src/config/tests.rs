@@ -242,14 +242,18 @@ fn positions_survive_defaults_and_the_command_line() {
     ];
     let folder = project(&files);
     let options = Options {
-        set: vec![("retry.backoff".to_owned(), "never".to_owned())],
+        set: vec![
+            ("retry.backoff".to_owned(), "never".to_owned()),
+            ("queries.7".to_owned(), "pages".to_owned()),
+        ],
         ..Options::default()
     };
     let problems = load(folder.path(), &Environment::from_pairs([]), &options).unwrap_err();
     let text = problems.to_string();
-    assert_eq!(problems.iter().count(), 3, "{text}");
+    assert_eq!(problems.iter().count(), 4, "{text}");
     for part in [
         "--set retry.backoff=never: `never` is no duration",
+        "--set queries.7=pages: the list has no place `7`",
         "databuddy-jobs.yaml:3:12: `later` is no duration",
         "a.yaml:3:10: `enabled` must be true or false",
     ] {

@@ -3,9 +3,9 @@
 use std::{fs, time::SystemTime};
 
 use mail_parser::MessageParser;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::workspace::TestWorkspace;
+use crate::{server, workspace::TestWorkspace};
 
 fn modified(workspace: &TestWorkspace, folder: &str) -> Vec<SystemTime> {
     let files = workspace.files(folder);
@@ -111,6 +111,58 @@ fn the_mail_names_site_and_window_and_carries_both_bodies() {
             "{body}"
         );
     }
+}
+
+#[test]
+fn a_website_name_with_line_breaks_begins_no_header_and_markup_is_escaped() {
+    let url = server::serve(|request| match request.path.split('?').next().unwrap() {
+        "/v1/query/types" => server::json(
+            200,
+            &json!({ "success": true, "types": ["top_pages"], "configs": {} }),
+        ),
+        "/v1/query/websites" => {
+            let name = "X\r\nBcc: eve@evil.example\r\n\r\n<script>alert(1)</script>";
+            server::json(
+                200,
+                &json!({ "success": true, "websites": [{ "id": "web_1", "name": name, "domain": "x" }] }),
+            )
+        }
+        _ => server::json(
+            200,
+            &json!({ "success": true, "data": [{ "parameter": "s0", "success": true, "data": [{ "name": "<img src=x>", "pageviews": 1 }] }] }),
+        ),
+    });
+    let workspace = TestWorkspace::empty();
+    workspace.write(
+        "databuddy-jobs.yaml",
+        &format!(
+            "api: {{ url: '{url}', key: k }}\nmail: {{ url: 'dir:mail', from: 'a@example.org' }}\n"
+        ),
+    );
+    workspace.write("templates/own/report.yaml", "queries: { pages: {} }\n");
+    let page = "{{ website.name }} {% for row in top(query=q.pages) %}{{ row.name }}{% endfor %}";
+    for file in ["subject.txt", "body.html", "body.txt"] {
+        workspace.write(&format!("templates/own/{file}"), page);
+    }
+    workspace.write(
+        "jobs/mail.yaml",
+        "preset: yesterday\nqueries: [pages]\nreports: [{ template: own, to: [a@example.org] }]\n",
+    );
+    let (code, document) = workspace.json(&["run", "mail"]);
+    assert_eq!(code, 0, "{document:#}");
+    let file = workspace
+        .files("mail")
+        .into_iter()
+        .find(|f| f.extension().is_some_and(|e| e == "eml"))
+        .unwrap();
+    let raw = fs::read(workspace.path().join(file)).unwrap();
+    let mail = MessageParser::default().parse(&raw).unwrap();
+    assert!(mail.bcc().is_none() && !String::from_utf8_lossy(&raw).contains("\nBcc:"));
+    let html = mail.body_html(0).unwrap();
+    assert!(
+        !html.contains("<script>") && !html.contains("<img"),
+        "{html}"
+    );
 }
 
 #[test]
