@@ -120,10 +120,61 @@ impl ApiError {
 fn remedy(status: u16, code: &str) -> &'static str {
     match (status, code) {
         (401, _) => "; check DATABUDDY_API_KEY: a key without the scope read:data looks the same",
-        (403, "INSUFFICIENT_SCOPE") => "; give the key the scope read:data",
-        (403, _) => "; the key may not read this website, or it does not exist",
+        (403, "INSUFFICIENT_SCOPE") => {
+            "; give the key the scopes read:data and read:websites (to send events: write:data or track:events)"
+        }
+        (403, _) => "; the key may not read this website or link, or it does not exist",
         (402, _) => "; the plan of this organisation does not include it",
-        (404, _) => "; check the id: `websites` in the job selects what is asked for",
+        (404, "LINK_NOT_FOUND") => "; check `link` in the job",
+        (404, _) => "; check the id: `websites` lists what the key may read",
+        (429, _) => "; lower `api.requests_per_minute`, or let fewer programs use this key",
+        (400, "INVALID_QUERY_TYPE") => "; `types` lists what this server has",
+        (400, "INVALID_DATE_RANGE") => "; check `preset` or `window`",
+        (400, "MISSING_WEBSITE_ID" | "MISSING_PROJECT_ID") => "; check `websites` in the job",
+        (400, "COMPILATION_ERROR" | "QUERY_ERROR") => {
+            "; check the table, columns and filters of the query"
+        }
+        (500.., _) => "; it may pass: run it again later",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_the_api_says_what_to_do_or_names_the_mistake_itself() {
+        // Those without a remedy of ours carry `details` with field and suggestion
+        let own_words = ["VALIDATION_ERROR", "SCHEDULE_NOT_FOUND"];
+        for (status, codes) in [
+            (401, &["AUTH_REQUIRED", "INVALID_API_KEY"][..]),
+            (402, &["FEATURE_UNAVAILABLE"]),
+            (403, &["ACCESS_DENIED", "INSUFFICIENT_SCOPE"]),
+            (
+                404,
+                &["WEBSITE_NOT_FOUND", "LINK_NOT_FOUND", "SCHEDULE_NOT_FOUND"],
+            ),
+            (429, &["RATE_LIMITED", "RATE_LIMIT_EXCEEDED"]),
+            (500, &["INTERNAL_SERVER_ERROR", "DATABASE_ERROR"]),
+            (503, &["SERVICE_UNAVAILABLE"]),
+            (504, &["TIMEOUT"]),
+            (
+                400,
+                &[
+                    "VALIDATION_ERROR",
+                    "INVALID_QUERY_TYPE",
+                    "INVALID_DATE_RANGE",
+                    "MISSING_PROJECT_ID",
+                    "MISSING_WEBSITE_ID",
+                    "COMPILATION_ERROR",
+                    "QUERY_ERROR",
+                ],
+            ),
+        ] {
+            for code in codes.iter().filter(|code| !own_words.contains(code)) {
+                assert!(!remedy(status, code).is_empty(), "{status} {code}");
+            }
+        }
     }
 }

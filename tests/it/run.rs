@@ -62,6 +62,29 @@ fn the_main_job_works_with_nothing_set_and_a_second_run_does_nothing() {
 }
 
 #[test]
+fn a_run_a_day_later_for_the_same_window_sends_and_writes_nothing_again() {
+    let workspace = TestWorkspace::with_examples();
+    let run = |job, at| workspace.json(&["run", job, "--sandbox", "--at", at]).1["runs"][0].clone();
+    let monday = run("weekly-report", "2026-11-16T12:00:00Z");
+    let tuesday = run("weekly-report", "2026-11-17T12:00:00Z");
+    assert_eq!(monday["window"], tuesday["window"]);
+    assert_eq!(states(&monday, "deliveries"), ["sent"; 3]);
+    assert_eq!(states(&tuesday, "deliveries"), ["already_sent"; 3]);
+    let morning = run("nightly-export", "2026-11-16T01:00:00Z");
+    let evening = run("nightly-export", "2026-11-16T23:00:00Z");
+    assert_eq!(morning["window"], evening["window"]);
+    let written = |run: &Value| {
+        run["artifacts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|a| a["written"] == true)
+            .count()
+    };
+    assert_eq!((written(&morning), written(&evening)), (18, 0));
+}
+
+#[test]
 fn files_hold_what_their_manifest_says() {
     let workspace = TestWorkspace::with_examples();
     workspace.json(&["run", "nightly-export", "--sandbox"]);
