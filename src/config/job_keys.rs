@@ -138,8 +138,8 @@ pub(super) struct ExportKeys {
     /// `day`: one file a day. `window`: one file.
     #[serde(default = "day")]
     pub(super) per: PerName,
-    /// Compression inside Parquet; CSV files are not compressed yet.
-    #[schemars(extend("x-default" = "`zstd` for Parquet, `none` for CSV"), example = &"snappy")]
+    /// Inside Parquet `zstd`, `snappy` or `none`; of CSV and JSON lines `gzip`, `zstd` or `none`.
+    #[schemars(extend("x-default" = "`zstd` for Parquet, else `none`"), example = &"zstd")]
     pub(super) compression: Option<CompressionName>,
 }
 
@@ -401,11 +401,16 @@ macro_rules! words {
 }
 
 words! {
-    FormatName => Format { Parquet = "parquet" => Format::Parquet, Csv = "csv" => Format::Csv }
+    FormatName => Format {
+        Parquet = "parquet" => Format::Parquet,
+        Csv = "csv" => Format::Csv,
+        Jsonl = "jsonl" => Format::Jsonl,
+    }
     PerName => Per { Day = "day" => Per::Day, Window = "window" => Per::Window }
     CompressionName => Compression {
         Zstd = "zstd" => Compression::Zstd,
         Snappy = "snappy" => Compression::Snappy,
+        Gzip = "gzip" => Compression::Gzip,
         None = "none" => Compression::None,
     }
     CompareName => Compare {

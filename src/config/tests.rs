@@ -88,7 +88,7 @@ queries:
 exports:
   - { format: csv, to: out, path: '{{ query }}/x', queries: [blgo] }
   - { format: csv, to: ./out, path: '{{query}}/{{ date }}' }
-  - { format: csv, to: out, path: '{{ query }}/{{ date }}', compression: zstd }
+  - { format: csv, to: out, path: '{{ query }}/{{ date }}', compression: snappy }
 reports:
   - { template: weekly, to: [ann@example.org, Ann <ANN@example.org>] }
   - { template: weekly, to: [bob@example.org] }
@@ -103,7 +103,7 @@ reports:
         (7, "lacks {{ date }}"),
         (7, "no query `blgo` | did you mean `blog`"),
         (9, "both write the files of `blog`"),
-        (9, "`compression` of csv"),
+        (9, "snappy is for Parquet"),
         (11, "named twice"),
         (12, "two reports are called `weekly`"),
     ];

@@ -195,17 +195,26 @@ fn to_export(
         keys.compression
             .map(super::job_keys::CompressionName::value),
     ) {
-        (Format::Parquet, given) => given.unwrap_or(Compression::Zstd),
-        (Format::Csv, None | Some(Compression::None)) => Compression::None,
-        (Format::Csv, Some(_)) => {
-            let message = "`compression` of csv is not built yet";
+        (Format::Parquet, Some(Compression::Gzip)) => {
+            let hint = "write zstd, snappy or none".to_owned();
             notes.wrong(
                 &format!("{pointer}/compression"),
-                message,
-                "remove it".to_owned(),
+                "Parquet files are not packed with gzip",
+                hint,
+            );
+            Compression::Zstd
+        }
+        (Format::Csv | Format::Jsonl, Some(Compression::Snappy)) => {
+            let hint = "write gzip, zstd or none".to_owned();
+            notes.wrong(
+                &format!("{pointer}/compression"),
+                "snappy is for Parquet",
+                hint,
             );
             Compression::None
         }
+        (Format::Parquet, given) => given.unwrap_or(Compression::Zstd),
+        (Format::Csv | Format::Jsonl, given) => given.unwrap_or(Compression::None),
     };
     let export = Export {
         format,

@@ -78,8 +78,20 @@ pub struct Export {
     pub path: Option<String>,
     /// One file a day or one a window.
     pub per: Per,
-    /// Compression inside Parquet.
+    /// Inside Parquet, or of the whole file.
     pub compression: Compression,
+}
+
+impl Export {
+    /// The extension of its files, without a dot: `parquet`, `csv`, `jsonl.gz`.
+    pub fn extension(&self) -> String {
+        let packed = match (self.format, self.compression) {
+            (Format::Parquet, _) | (_, Compression::None | Compression::Snappy) => "",
+            (_, Compression::Gzip) => ".gz",
+            (_, Compression::Zstd) => ".zst",
+        };
+        format!("{}{packed}", self.format.extension())
+    }
 }
 
 /// The path template of an export that names none.
@@ -94,6 +106,7 @@ pub const DEFAULT_LINK_PATH: &str = "{{ query }}/link_id={{ link.id }}/day={{ da
 pub enum Format {
     Parquet,
     Csv,
+    Jsonl,
 }
 
 impl Format {
@@ -102,6 +115,7 @@ impl Format {
         match self {
             Self::Parquet => "parquet",
             Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
         }
     }
 }
@@ -115,12 +129,13 @@ pub enum Per {
     Window,
 }
 
-/// Compression inside Parquet.
+/// Compression inside Parquet (zstd, snappy), or of a whole file (gzip, zstd).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is its name")]
 pub enum Compression {
     Zstd,
     Snappy,
+    Gzip,
     None,
 }
 

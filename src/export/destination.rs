@@ -222,6 +222,32 @@ mod tests {
     }
 
     #[test]
+    fn text_is_packed_and_reads_back_the_same_every_time() {
+        use std::io::Read;
+        let folder = tempfile::tempdir().unwrap();
+        let expected = "{\"name\":\"a,\\\"b\\\"\",\"n\":1}\n{\"name\":null,\"n\":2}\n";
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let staged = stage(&table(1), Format::Jsonl, compression, folder.path()).unwrap();
+            let again = stage(&table(1), Format::Jsonl, compression, folder.path()).unwrap();
+            assert_eq!(staged.sha256, again.sha256, "{compression:?}");
+            let bytes = fs::read(staged.file.path()).unwrap();
+            let mut text = String::new();
+            match compression {
+                Compression::Gzip => flate2::read::GzDecoder::new(&bytes[..])
+                    .read_to_string(&mut text)
+                    .map(|_| ()),
+                Compression::Zstd => zstd::Decoder::new(&bytes[..])
+                    .unwrap()
+                    .read_to_string(&mut text)
+                    .map(|_| ()),
+                _ => (&bytes[..]).read_to_string(&mut text).map(|_| ()),
+            }
+            .unwrap();
+            assert_eq!(text, expected, "{compression:?}");
+        }
+    }
+
+    #[test]
     fn a_failed_publication_leaves_what_was_there_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let to = Destination::directory(folder.path(), "nightly").unwrap();

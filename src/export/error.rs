@@ -18,9 +18,9 @@ pub enum ExportError {
     /// Parquet refused the table.
     #[error("the Parquet file cannot be written")]
     Parquet(#[from] parquet::errors::ParquetError),
-    /// CSV refused the table.
-    #[error("the CSV file cannot be written")]
-    Csv(#[from] arrow::error::ArrowError),
+    /// CSV or JSON refused the table.
+    #[error("the file cannot be written as text")]
+    Text(#[source] arrow::error::ArrowError),
     /// The manifest is no manifest.
     #[error("the manifest `{}` cannot be read: restore it, or delete it to write the window again", .path.display())]
     Manifest {

@@ -7,7 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{csv, record_batch::RecordBatch};
+use arrow::{
+    csv,
+    error::ArrowError,
+    json::{self, writer::LineDelimited},
+    record_batch::RecordBatch,
+};
+use flate2::write::GzEncoder;
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression as ParquetCompression, ZstdLevel},
@@ -18,6 +24,9 @@ use tempfile::NamedTempFile;
 
 use super::ExportError;
 use crate::domain::job::{Compression, Format};
+
+/// Fast, and within a few percent of the levels that take much longer.
+const ZSTD_LEVEL: i32 = 3;
 
 /// Rows of a row group: it decides the memory of a writer and of its readers.
 const ROW_GROUP_ROWS: usize = 122_880;
@@ -54,7 +63,13 @@ pub fn stage(
     let mut file = NamedTempFile::new_in(folder).map_err(fail)?;
     match format {
         Format::Parquet => write_parquet(table, compression, file.as_file_mut())?,
-        Format::Csv => write_csv(table, file.as_file_mut())?,
+        Format::Csv | Format::Jsonl => {
+            let out = io::BufWriter::new(file.as_file_mut());
+            write_text(table, format, compression, out).map_err(|error| match error {
+                TextError::Io(source) => fail(source),
+                TextError::Arrow(source) => ExportError::Text(source),
+            })?;
+        }
     }
     file.as_file_mut().flush().map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
@@ -73,9 +88,9 @@ fn write_parquet(
     file: &mut fs::File,
 ) -> Result<(), ExportError> {
     let compression = match compression {
-        Compression::Zstd => ParquetCompression::ZSTD(ZstdLevel::try_new(3)?),
+        Compression::Zstd => ParquetCompression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?),
         Compression::Snappy => ParquetCompression::SNAPPY,
-        Compression::None => ParquetCompression::UNCOMPRESSED,
+        Compression::None | Compression::Gzip => ParquetCompression::UNCOMPRESSED,
     };
     let properties = WriterProperties::builder()
         .set_compression(compression)
@@ -88,12 +103,64 @@ fn write_parquet(
     Ok(())
 }
 
-fn write_csv(table: &RecordBatch, file: &mut fs::File) -> Result<(), ExportError> {
-    let mut writer = csv::WriterBuilder::new()
-        .with_header(true)
-        .build(io::BufWriter::new(file));
-    writer.write(table)?;
+/// What can go wrong with a file of text.
+enum TextError {
+    Io(io::Error),
+    Arrow(ArrowError),
+}
+
+impl From<io::Error> for TextError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ArrowError> for TextError {
+    fn from(error: ArrowError) -> Self {
+        Self::Arrow(error)
+    }
+}
+
+/// Packs the text of a table. Neither gzip nor zstd writes a time or a name into the file, so the
+/// same rows give the same bytes.
+fn write_text(
+    table: &RecordBatch,
+    format: Format,
+    compression: Compression,
+    out: impl Write,
+) -> Result<(), TextError> {
+    match compression {
+        Compression::Gzip => {
+            let mut packed = GzEncoder::new(out, flate2::Compression::default());
+            write_rows(table, format, &mut packed)?;
+            packed.finish()?.flush()?;
+        }
+        Compression::Zstd => {
+            let mut packed = zstd::Encoder::new(out, ZSTD_LEVEL)?;
+            write_rows(table, format, &mut packed)?;
+            packed.finish()?.flush()?;
+        }
+        Compression::None | Compression::Snappy => {
+            let mut out = out;
+            write_rows(table, format, &mut out)?;
+            out.flush()?;
+        }
+    }
     Ok(())
+}
+
+fn write_rows(table: &RecordBatch, format: Format, out: &mut dyn Write) -> Result<(), ArrowError> {
+    if format == Format::Jsonl {
+        // Every row has every key, so that each reader sees the same columns
+        let builder = json::WriterBuilder::new().with_explicit_nulls(true);
+        let mut writer = builder.build::<_, LineDelimited>(out);
+        writer.write(table)?;
+        return writer.finish();
+    }
+    csv::WriterBuilder::new()
+        .with_header(true)
+        .build(out)
+        .write(table)
 }
 
 /// Size and SHA-256 (hex) of a file.

@@ -155,7 +155,7 @@ impl<'a> Planner<'a> {
             Target::Link(_) => DEFAULT_LINK_PATH,
         };
         let template = export.path.as_deref().unwrap_or(default);
-        match path::render(template, &values, export.format.extension()) {
+        match path::render(template, &values, &export.extension()) {
             Ok(path) => self.plan.artifacts.push(PlannedArtifact {
                 step,
                 export: index,
