@@ -119,6 +119,16 @@ pub(super) enum Command {
     },
     /// Render a job's reports to files without sending them
     Preview(PlanArgs),
+    /// Windows that are missing in the lake
+    Gaps {
+        /// The job
+        job: String,
+    },
+    /// The lake against its manifests: hash, rows, columns
+    Verify {
+        /// The job
+        job: String,
+    },
     /// The websites that the key may read
     Websites,
     /// The query types of the server, or what is known of one

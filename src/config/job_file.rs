@@ -19,13 +19,11 @@ use super::{
 use crate::domain::job::Job;
 
 /// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 20] = [
+pub(super) const NOT_BUILT_YET: [&str; 18] = [
     "catch_up",
     "overlap",
     "dst",
     "jitter",
-    "lookback",
-    "settle",
     "drift",
     "nested",
     "pii",

@@ -40,6 +40,13 @@ pub(super) struct JobKeys {
     /// Fixed days, both inclusive; or `preset`.
     #[schemars(example = Example(r#"{"start":"2026-01-01","end":"2026-01-31"}"#))]
     pub(super) window: Option<DaysKeys>,
+    /// Exports: how many units (days, or windows with `per: window`) before this one are written again, for data that comes late.
+    #[serde(default)]
+    #[schemars(range(max = 366))]
+    pub(super) lookback: u32,
+    /// How long after its end a window's data counts as final in the manifest.
+    #[serde(default = "no_time")]
+    pub(super) settle: Span,
     /// The data sets: the name of a query type, or a mapping. One query is one table.
     #[schemars(length(min = 1), example = &["summary", "pages"])]
     pub(super) queries: Vec<QueryKeys>,
@@ -503,6 +510,10 @@ fn span(text: &str) -> Span {
 
 fn hour() -> Span {
     span("1h")
+}
+
+fn no_time() -> Span {
+    span("0s")
 }
 
 fn three() -> u32 {

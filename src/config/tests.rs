@@ -43,7 +43,7 @@ schedule:
   timezone: Europe/Berln
 websites: 7
 preset: yesterdy
-lookback: 3
+ping: x
 queries:
   - pages
   - name: blog
@@ -63,7 +63,7 @@ timeout: soon
         (4, 13, "unknown time zone `Europe/Berln`", "`Europe/Berlin`"),
         (5, 11, "`websites` must be `all` or a list or a mapping", ""),
         (6, 9, "unknown preset `yesterdy`", "`yesterday`"),
-        (7, 1, "`lookback` is not built yet", "remove it"),
+        (7, 1, "`ping` is not built yet", "remove it"),
         (12, 33, "`op` cannot be `startswith`", "`starts_with`"),
         (13, 12, "`limit` must lie between 1", ""),
         (15, 13, "`format` cannot be `parquett`", "`parquet`"),

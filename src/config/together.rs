@@ -111,6 +111,8 @@ fn build(
             max_backoff: span(&keys.retry.max_backoff),
         },
         timeout: span(&keys.timeout),
+        lookback: keys.lookback,
+        settle: span(&keys.settle),
         api_key: keys.api.key.map(Secret::new),
         definition_hash,
         file: path.to_owned(),

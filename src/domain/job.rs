@@ -24,6 +24,10 @@ pub struct Job {
     pub timezone: Tz,
     /// The days it reports on.
     pub window: WindowSpec,
+    /// How many units before the window its exports write again; default 0.
+    pub lookback: u32,
+    /// How long after its end a window's data counts as final; default 0.
+    pub settle: Duration,
     /// At least one; names are unique.
     pub queries: Vec<Query>,
     /// Files it writes.

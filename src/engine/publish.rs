@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use chrono::TimeDelta;
+
 use super::{
     Engine, EngineError, Event,
     fetch::Fetched,
@@ -43,7 +45,7 @@ impl Work<'_> {
             }
             let saved = progress.artifacts.len();
             let destination = Destination::directory(root, &job.name)?;
-            let old = destination.read_manifest(&job.name, &unit)?;
+            let old = destination.read_manifest(&unit)?;
             let step = &plan.steps[artifacts[0].step];
             let mut new = self.manifest(&step.window);
             // A manifest of another source is declined before a file is touched
@@ -86,7 +88,7 @@ impl Work<'_> {
                 }
             }
             let merged = Manifest::merge(old, new)?;
-            destination.write_manifest(&job.name, &unit, &merged)?;
+            destination.write_manifest(&unit, &merged)?;
             let new = &progress.artifacts[saved..];
             self.engine
                 .store
@@ -97,6 +99,7 @@ impl Work<'_> {
     }
 
     fn manifest(&self, window: &Window) -> Manifest {
+        let settle = TimeDelta::from_std(self.job.settle).unwrap_or(TimeDelta::MAX);
         Manifest::new(
             &self.job.name,
             ManifestWindow {
@@ -104,7 +107,7 @@ impl Work<'_> {
                 end: window.end.to_string(),
                 timezone: window.timezone.name().to_owned(),
             },
-            window.is_over_at(self.order.tick.0),
+            window.is_over_at(self.order.tick.0 - settle),
             &self.engine.source,
             &self.job.definition_hash,
         )

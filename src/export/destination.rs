@@ -13,6 +13,7 @@ use super::{ExportError, Manifest, ManifestFile, Staged, stage::hash};
 #[derive(Debug, Clone)]
 pub struct Destination {
     root: PathBuf,
+    job: String,
     /// How unfinished files of the job are called: under its lease, those that lie there are dead.
     unfinished: String,
 }
@@ -26,8 +27,18 @@ impl Destination {
         fs::create_dir_all(root).map_err(file_error(root, "made"))?;
         Ok(Self {
             root: root.to_owned(),
+            job: job.to_owned(),
             unfinished: format!(".databuddy-jobs.{job}."),
         })
+    }
+
+    /// The same of a directory that may be missing: for readers.
+    pub fn existing(root: &Path, job: &str) -> Self {
+        Self {
+            root: root.to_owned(),
+            job: job.to_owned(),
+            unfinished: String::new(),
+        }
     }
 
     /// Tries a write, and removes it again.
@@ -73,8 +84,8 @@ impl Destination {
     ///
     /// # Errors
     /// It cannot be read, or a newer program wrote it.
-    pub fn read_manifest(&self, job: &str, unit: &str) -> Result<Option<Manifest>, ExportError> {
-        let path = self.manifest_path(job, unit);
+    pub fn read_manifest(&self, unit: &str) -> Result<Option<Manifest>, ExportError> {
+        let path = self.manifest_path(unit);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -87,13 +98,8 @@ impl Destination {
     ///
     /// # Errors
     /// The directory cannot be written or is full.
-    pub fn write_manifest(
-        &self,
-        job: &str,
-        unit: &str,
-        manifest: &Manifest,
-    ) -> Result<(), ExportError> {
-        let path = self.manifest_path(job, unit);
+    pub fn write_manifest(&self, unit: &str, manifest: &Manifest) -> Result<(), ExportError> {
+        let path = self.manifest_path(unit);
         let text = manifest.to_text();
         if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
@@ -104,11 +110,17 @@ impl Destination {
         put(temp, &path)
     }
 
-    fn manifest_path(&self, job: &str, unit: &str) -> PathBuf {
-        self.root
-            .join("_manifests")
-            .join(job)
-            .join(format!("{unit}.json"))
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the manifests of the job lie.
+    pub(super) fn manifest_folder(&self) -> PathBuf {
+        self.root.join("_manifests").join(&self.job)
+    }
+
+    fn manifest_path(&self, unit: &str) -> PathBuf {
+        self.manifest_folder().join(format!("{unit}.json"))
     }
 
     /// Removes what killed runs of this job left half-written in the folder.
@@ -150,7 +162,10 @@ fn put(temp: NamedTempFile, target: &Path) -> Result<(), ExportError> {
         .map_err(&fail)
 }
 
-fn file_error(path: &Path, what: &'static str) -> impl Fn(io::Error) -> ExportError + use<> {
+pub(super) fn file_error(
+    path: &Path,
+    what: &'static str,
+) -> impl Fn(io::Error) -> ExportError + use<> {
     let path = path.to_owned();
     move |source| ExportError::File {
         path: path.clone(),

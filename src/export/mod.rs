@@ -4,8 +4,10 @@ mod destination;
 mod error;
 mod manifest;
 mod stage;
+mod verify;
 
 pub use destination::Destination;
 pub use error::ExportError;
 pub use manifest::{Manifest, ManifestColumn, ManifestFile, ManifestWindow, Missing};
 pub use stage::{Staged, stage};
+pub use verify::Mismatch;

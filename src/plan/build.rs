@@ -116,11 +116,7 @@ impl<'a> Planner<'a> {
             let queries = queries.filter_map(|name| job.queries.iter().find(|q| q.name == *name));
             for query in queries.filter(|query| is_about_it(query)) {
                 let window = self.window_of(query);
-                let units: Vec<Window> = match export.per {
-                    Per::Day => window.each_day().collect(),
-                    Per::Window => vec![window],
-                };
-                for unit in units {
+                for unit in units(window, export.per, job.lookback) {
                     let step = self.step(target, query, unit, query.granularity);
                     if let Some(step) = step {
                         self.artifact(website, step, index, export, unit);
@@ -358,6 +354,19 @@ impl<'a> Planner<'a> {
             pack::requests(self.input.job, self.input.catalog, &self.plan.steps, &all);
         Ok(self.plan)
     }
+}
+
+/// What files are made of: days or the window, with so many of them before it again.
+fn units(window: Window, per: Per, lookback: u32) -> Vec<Window> {
+    let mut units: Vec<Window> = match per {
+        Per::Day => window.each_day().collect(),
+        Per::Window => vec![window],
+    };
+    for _ in 0..lookback {
+        let first = units.first().copied().expect("a window has at least a day");
+        units.insert(0, first.previous());
+    }
+    units
 }
 
 fn compared(window: Window, compare: Compare) -> Option<Window> {

@@ -68,6 +68,8 @@ fn job(preset: Preset, queries: Vec<Query>, per: Per) -> Job {
         },
         timezone: chrono_tz::Tz::UTC,
         window: WindowSpec::Preset(preset),
+        lookback: 0,
+        settle: Duration::ZERO,
         queries,
         exports: vec![Export {
             format: Format::Parquet,
@@ -147,6 +149,23 @@ fn a_month_of_days_of_many_queries_is_one_request_a_website() {
     assert_eq!(body[0]["limit"], 10_000);
     assert_eq!(body[0]["parameters"][0]["name"], "summary_metrics");
     assert!(plan.seconds_at_rate_limit(120, 30) < 1.1);
+}
+
+#[test]
+fn lookback_writes_the_units_before_again() {
+    for (per, days) in [(Per::Day, 7 + 3), (Per::Window, 1 + 3)] {
+        let mut job = job(Preset::Last7FullDays, vec![query("summary")], per);
+        job.lookback = 3;
+        let plan = planned(&job, &SERVER, 1).unwrap();
+        assert_eq!((plan.artifacts.len(), plan.requests.len()), (days, 1));
+        let first = plan.steps[0].window;
+        let expected = if per == Per::Day {
+            "2026-11-13"
+        } else {
+            "2026-10-26"
+        };
+        assert_eq!(first.start.to_string(), expected);
+    }
 }
 
 #[test]

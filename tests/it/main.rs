@@ -10,6 +10,7 @@ mod campaign;
 mod commands;
 mod config;
 mod failures;
+mod lake;
 mod replay;
 mod run;
 mod sandbox;

@@ -1,0 +1,123 @@
+//! The lake: its manifests tell what is wrong with it, and what is missing.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::workspace::TestWorkspace;
+
+/// A lake of the days before these ticks.
+fn lake(ticks: &[&str], more: &str) -> TestWorkspace {
+    let workspace = TestWorkspace::empty();
+    let job = format!(
+        "preset: yesterday\nwebsites: [web_acme_tiny]\nqueries: [summary, pages]\nexports: [{{ format: parquet, to: lake }}]\n{more}"
+    );
+    workspace.write("jobs/nightly.yaml", &job);
+    for tick in ticks {
+        let (code, document) = workspace.json(&["run", "nightly", "--sandbox", "--at", tick]);
+        assert_eq!(code, 0, "{document:#}");
+    }
+    workspace
+}
+
+fn problems(workspace: &TestWorkspace) -> (i32, Vec<String>) {
+    let (code, document) = workspace.json(&["verify", "nightly", "--sandbox"]);
+    let list = document["problems"].as_array().unwrap();
+    let text = |p: &Value| {
+        format!(
+            "{} {}",
+            p["path"].as_str().unwrap(),
+            p["problem"].as_str().unwrap()
+        )
+    };
+    (code, list.iter().map(text).collect())
+}
+
+#[test]
+fn verify_finds_a_file_that_is_missing_shortened_or_changed() {
+    let workspace = lake(&["2026-11-20", "2026-11-21"], "");
+    assert_eq!(problems(&workspace), (0, Vec::new()));
+    let file = |query: &str, day: &str| {
+        workspace.path().join(format!(
+            "lake/{query}/website_id=web_acme_tiny/day={day}/data.parquet"
+        ))
+    };
+    fs::remove_file(file("pages", "2026-11-19")).unwrap();
+    let summary = file("summary", "2026-11-19");
+    let bytes = fs::read(&summary).unwrap();
+    fs::write(&summary, &bytes[..bytes.len() - 1]).unwrap();
+    let summary = file("summary", "2026-11-20");
+    let mut bytes = fs::read(&summary).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&summary, bytes).unwrap();
+    let (code, found) = problems(&workspace);
+    assert_eq!(code, 1);
+    assert_eq!(found.len(), 3, "{found:#?}");
+    for (place, part) in ["it is missing", "bytes, the manifest says", "SHA-256"]
+        .iter()
+        .enumerate()
+    {
+        assert!(found[place].contains(part), "{found:#?}");
+    }
+    // Running the days again mends them
+    for tick in ["2026-11-20", "2026-11-21"] {
+        workspace.json(&["run", "nightly", "--sandbox", "--at", tick]);
+    }
+    assert_eq!(problems(&workspace), (0, Vec::new()));
+}
+
+#[test]
+fn gaps_names_days_that_were_never_written_and_days_that_were_not_over() {
+    let yesterday = |workspace: &TestWorkspace| {
+        let (_, plan) = workspace.json(&["plan", "nightly", "--sandbox"]);
+        plan["plans"][0]["window"]["end"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let workspace = lake(&[], "");
+    let day: chrono::NaiveDate = yesterday(&workspace).parse().unwrap();
+    let at = |back: u64| (day - chrono::Days::new(back)).to_string();
+    // The days four and one before yesterday, and yesterday itself
+    for tick in [3, 0] {
+        workspace.json(&["run", "nightly", "--sandbox", "--at", &at(tick)]);
+    }
+    workspace.json(&["run", "nightly", "--sandbox"]);
+    let (code, document) = workspace.json(&["gaps", "nightly", "--sandbox"]);
+    let units: Vec<&str> = document["gaps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|g| g["unit"].as_str().unwrap())
+        .collect();
+    assert_eq!((code, units), (1, vec![at(3).as_str(), at(2).as_str()]));
+    for tick in [2, 1] {
+        workspace.json(&["run", "nightly", "--sandbox", "--at", &at(tick)]);
+    }
+    let (code, document) = workspace.json(&["gaps", "nightly", "--sandbox"]);
+    assert_eq!((code, &document["gaps"]), (0, &json!([])));
+}
+
+#[test]
+fn lookback_restates_days_and_settle_decides_when_they_are_final() {
+    let workspace = lake(&["2026-11-21T03:00:00Z"], "lookback: 2\nsettle: 6h\n");
+    let manifest = |day: &str| -> Value {
+        let file = workspace
+            .path()
+            .join(format!("lake/_manifests/nightly/{day}.json"));
+        serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+    };
+    assert_eq!(manifest("2026-11-18")["final"], true);
+    assert_eq!(manifest("2026-11-19")["final"], true);
+    // Three hours after its end the last day has not settled
+    assert_eq!(manifest("2026-11-20")["final"], false);
+    workspace.json(&[
+        "run",
+        "nightly",
+        "--sandbox",
+        "--at",
+        "2026-11-21T06:00:00Z",
+    ]);
+    assert_eq!(manifest("2026-11-20")["final"], true);
+}
