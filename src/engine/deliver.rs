@@ -269,7 +269,13 @@ fn not_sent(mail: &Outgoing<'_>, begin: Begin) -> Sent {
                 Some(why),
             )
         }
-        Begin::InFlight | Begin::Send(_) => (DeliveryState::Pending, None, None),
+        Begin::InFlight | Begin::Send(_) => {
+            let why = format!(
+                "another run is sending `{}` of {} to {} now",
+                mail.spec.name, mail.website.id, mail.to
+            );
+            (DeliveryState::Pending, None, Some(why))
+        }
     };
     let mut record = record(mail, state, String::new());
     if let Some((subject, message_id)) = earlier {

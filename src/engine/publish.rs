@@ -19,6 +19,7 @@ use crate::{
     },
     export::{Destination, Manifest, ManifestColumn, ManifestFile, ManifestWindow, Missing, stage},
     plan::{Plan, PlannedArtifact, Step},
+    table::content_hash,
 };
 
 /// The files that one manifest lists.
@@ -125,17 +126,38 @@ struct Put<'a> {
 }
 
 impl Put<'_> {
-    /// Stages the file; publishes it unless the same bytes lie there already.
+    /// Stages the file and publishes it, unless one that says the same lies there already.
     fn one(
         &self,
         destination: &Destination,
         data: &super::fetch::Data,
     ) -> Result<(ManifestFile, ArtifactRecord), EngineError> {
-        let export = &self.job.exports[self.artifact.export];
         let table = data.table.as_ref().expect("a step of a file has a table");
+        let complete = match data.complete {
+            Complete::Proven => "proven",
+            Complete::Unproven => "unproven",
+        };
+        if data.complete == Complete::Unproven {
+            tracing::warn!(
+                query = %self.step.query,
+                of = self.step.target.id(),
+                "a second page was needed, and the server's order is not total: rows may be missing; the manifest says `complete: unproven`"
+            );
+        }
+        let content = content_hash(table);
+        if let Some(unchanged) = self.unchanged(destination, &content)? {
+            let file = ManifestFile {
+                complete: complete.to_owned(),
+                ..unchanged
+            };
+            let record = self.record(&file, false);
+            return Ok((file, record));
+        }
+        let export = &self.job.exports[self.artifact.export];
         let staging = self.engine.root.join(".databuddy-jobs/staging");
         let staged = stage(table, export.format, export.compression, &staging)?;
         let columns = table.schema();
+        let columns = columns.fields().iter().map(|f| ManifestColumn::of(f));
         let file = ManifestFile {
             query: self.step.query.clone(),
             parameter: self.step.parameter.clone(),
@@ -146,47 +168,54 @@ impl Put<'_> {
             rows: staged.rows,
             bytes: staged.bytes,
             sha256: staged.sha256.clone(),
-            columns: columns
-                .fields()
-                .iter()
-                .map(|f| ManifestColumn::of(f))
-                .collect(),
-            complete: match data.complete {
-                Complete::Proven => "proven".to_owned(),
-                Complete::Unproven => "unproven".to_owned(),
-            },
+            content: Some(content),
+            columns: columns.collect(),
+            complete: complete.to_owned(),
         };
-        if data.complete == Complete::Unproven {
-            tracing::warn!(
-                query = %self.step.query,
-                of = self.step.target.id(),
-                "a second page was needed, and the server's order is not total: rows may be missing; the manifest says `complete: unproven`"
-            );
-        }
-        let listed = self.old.is_some_and(|old| {
-            old.files
-                .iter()
-                .any(|f| f.path == file.path && f.sha256 == file.sha256)
-        });
+        let mut files = self.old.into_iter().flat_map(|old| &old.files);
+        let listed = files.any(|f| f.path == file.path && f.sha256 == file.sha256);
         let written = self.force || !listed || !destination.matches(&file)?;
         if written {
             destination.publish(&staged, &self.artifact.path)?;
         }
-        let record = ArtifactRecord {
-            query: self.step.query.clone(),
-            website_id: self.step.target.website_id().map(str::to_owned),
-            link_id: self.step.target.link_id().map(str::to_owned),
-            path: format!(
-                "{}/{}",
-                export.to_label.trim_end_matches('/'),
-                self.artifact.path
-            ),
+        let record = self.record(&file, written);
+        Ok((file, record))
+    }
+
+    /// The listed file, where it says the same already and lies there whole.
+    fn unchanged(
+        &self,
+        destination: &Destination,
+        content: &str,
+    ) -> Result<Option<ManifestFile>, EngineError> {
+        // Another definition may want the same rows packed otherwise: then bytes are compared
+        let old = self
+            .old
+            .filter(|old| old.definition_hash == self.job.definition_hash);
+        let files = old.into_iter().flat_map(|old| &old.files);
+        let same = |f: &&ManifestFile| {
+            f.path == self.artifact.path
+                && f.content.as_deref() == Some(content)
+                && f.parameter == self.step.parameter
+        };
+        match files.filter(|_| !self.force).find(same) {
+            Some(listed) if destination.matches(listed)? => Ok(Some(listed.clone())),
+            _ => Ok(None),
+        }
+    }
+
+    fn record(&self, file: &ManifestFile, written: bool) -> ArtifactRecord {
+        let to = &self.job.exports[self.artifact.export].to_label;
+        ArtifactRecord {
+            query: file.query.clone(),
+            website_id: file.website_id.clone(),
+            link_id: file.link_id.clone(),
+            path: format!("{}/{}", to.trim_end_matches('/'), file.path),
             rows: file.rows,
             bytes: file.bytes,
             sha256: file.sha256.clone(),
             written,
-        };
-        Ok((file, record))
+        }
     }
 }
 

@@ -67,6 +67,9 @@ pub struct ManifestFile {
     pub bytes: u64,
     /// SHA-256 in hex.
     pub sha256: String,
+    /// A hash of what its rows say, whatever their order; `None` in manifests of older programs.
+    #[serde(default)]
+    pub content: Option<String>,
     /// In order.
     pub columns: Vec<ManifestColumn>,
     /// `proven`, or `unproven` where a second page was needed.
@@ -227,6 +230,7 @@ mod tests {
                 rows: 1,
                 bytes: 1,
                 sha256: (*sha256).to_owned(),
+                content: None,
                 columns: Vec::new(),
                 complete: "proven".to_owned(),
             })

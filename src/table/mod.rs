@@ -1,9 +1,11 @@
 //! Rows to Arrow: typed columns, and an error where a value does not fit its column.
 
 mod column;
+mod content;
 mod error;
 mod known;
 
+pub use content::content_hash;
 pub use error::TableError;
 pub use known::{Column, Known, known_columns, known_custom_columns};
 

@@ -34,6 +34,50 @@ fn problems(workspace: &TestWorkspace) -> (i32, Vec<String>) {
 }
 
 #[test]
+fn rows_in_another_order_and_floats_with_other_last_digits_write_nothing_again() {
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    let url = crate::failures::api(move |request| {
+        let mut rows = vec![
+            json!({ "name": "/a", "percentage": 14.470_000_000_000_1 }),
+            json!({ "name": "/b", "percentage": 3 }),
+        ];
+        match turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => {}
+            1 => {
+                rows[0]["percentage"] = json!(14.470_000_000_000_102);
+                rows.reverse();
+            }
+            _ => rows[0]["percentage"] = json!(14.5),
+        }
+        let id = &request.body["parameters"][0]["id"];
+        crate::server::json(
+            200,
+            &json!({ "success": true, "data": [{ "parameter": id, "success": true, "data": rows }] }),
+        )
+    });
+    let workspace = TestWorkspace::empty();
+    workspace.write(
+        "databuddy-jobs.yaml",
+        &format!("api: {{ url: '{url}', key: k }}\n"),
+    );
+    workspace.write(
+        "jobs/a.yaml",
+        "preset: yesterday\nqueries: [top_pages]\nexports: [{ format: csv, to: lake }]\n",
+    );
+    let run = || workspace.json(&["run", "a"]).1["runs"][0]["artifacts"][0].clone();
+    let first = run();
+    let before = workspace.contents("lake");
+    let second = run();
+    assert_eq!(
+        (&first["written"], &second["written"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(first["sha256"], second["sha256"]);
+    assert_eq!(workspace.contents("lake"), before);
+    assert_eq!(run()["written"], true);
+}
+
+#[test]
 fn verify_finds_a_file_that_is_missing_shortened_or_changed() {
     let workspace = lake(&["2026-11-20", "2026-11-21"], "");
     assert_eq!(problems(&workspace), (0, Vec::new()));
