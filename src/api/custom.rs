@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{ApiError, Client, Complete, PartError, Rows, limiter::Budget, query::PartResult};
-use crate::domain::request::{CustomAsk, MAX_LIMIT, Request};
+use crate::domain::request::{CustomAsk, Request};
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -51,9 +51,10 @@ impl Client {
                 retryable: false,
             }))
         };
-        if ask.limit == MAX_LIMIT && rows.len() >= MAX_LIMIT as usize {
+        if ask.wants_all && rows.len() >= ask.limit as usize {
             return refuse(format!(
-                "the custom query ends exactly at the limit of {MAX_LIMIT} rows and has no further pages: narrow the window, add a filter, or group by less"
+                "the custom query ends exactly at the limit of {} rows and has no further pages: narrow the window, add a filter, or group by less",
+                ask.limit
             ));
         }
         // The server drops a column of the group when a select's name contains it (measured)

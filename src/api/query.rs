@@ -119,7 +119,11 @@ impl Client {
                     })
                 });
                 let rows = match first {
-                    Ok(rows) if rows.count >= u64::from(item.limit) && item.limit == MAX_LIMIT => {
+                    Ok(rows)
+                        if rows.count >= u64::from(item.limit)
+                            && item.limit == MAX_LIMIT
+                            && !has_enough(part, &rows) =>
+                    {
                         self.further_pages(request, item, part, rows).await?
                     }
                     other => other,
@@ -194,7 +198,7 @@ impl Client {
             rows.count += more.count;
             rows.pages.extend(more.pages);
             rows.complete = Complete::Unproven;
-            if short {
+            if short || has_enough(part, &rows) {
                 return Ok(Ok(rows));
             }
         }
@@ -244,6 +248,12 @@ impl Client {
             .for_each(|element| take(element, &mut parts));
         Ok(parts)
     }
+}
+
+/// Whether there are as many rows as the job wants of this part.
+fn has_enough(part: &Part, rows: &Rows) -> bool {
+    part.wanted
+        .is_some_and(|wanted| rows.count >= u64::from(wanted))
 }
 
 /// An item of a batch that failed as a whole fails each of its parts.

@@ -37,6 +37,8 @@ pub struct CustomAsk {
     pub end: String,
     /// Rows, 1 to 10 000; there is no second page.
     pub limit: u32,
+    /// Whether every row is wanted: then an answer that is full to the limit is none.
+    pub wants_all: bool,
     /// Columns that every row must have.
     pub group_by: Vec<String>,
 }
@@ -73,6 +75,8 @@ pub struct Part {
     pub days: Option<(String, String)>,
     /// Whether the server honours `page` for this type, as far as was measured; `None`: unknown.
     pub honours_page: Option<bool>,
+    /// How many rows are wanted; `None`: all.
+    pub wanted: Option<u32>,
 }
 
 /// The most rows that the server gives at once.

@@ -176,6 +176,7 @@ impl Engine {
             granularity: None,
             days: None,
             honours_page: None,
+            wanted: Some(1),
         };
         let item = Item {
             id: "q0".to_owned(),

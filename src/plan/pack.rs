@@ -59,7 +59,7 @@ pub(super) fn requests(
             open.push(Packed { step, item });
             &mut open.last_mut().expect("it was pushed just now").item.parts
         };
-        parts.push(part(index, step));
+        parts.push(part(index, step, query.limit));
     }
     flush(&mut open, &mut requests);
     requests
@@ -171,6 +171,7 @@ fn custom(
             Limit::Rows(rows) => rows.min(MAX_LIMIT),
             Limit::All => MAX_LIMIT,
         },
+        wants_all: query.limit == Limit::All,
         group_by: source.group_by.clone(),
     }
 }
@@ -195,7 +196,7 @@ fn limit(limit: Limit, parameter: &str) -> u32 {
     }
 }
 
-fn part(index: usize, step: &Step) -> Part {
+fn part(index: usize, step: &Step, limit: Limit) -> Part {
     Part {
         id: Plan::part_id(index),
         parameter: step.parameter.clone(),
@@ -204,5 +205,9 @@ fn part(index: usize, step: &Step) -> Part {
             .map(crate::domain::query::Granularity::name),
         days: None,
         honours_page: measured(&step.parameter).map(|t| t.honours_page),
+        wanted: match limit {
+            Limit::All => None,
+            Limit::Rows(rows) => Some(rows),
+        },
     }
 }

@@ -67,6 +67,7 @@ fn request(parts: &[(&str, &str)], limit: u32) -> Request {
         granularity: None,
         days: None,
         honours_page: None,
+        wanted: None,
     };
     let item = Item {
         id: "q0".to_owned(),

@@ -87,6 +87,7 @@ fn request(names: &[&str], limit: u32) -> Request {
         granularity: None,
         days: None,
         honours_page: None,
+        wanted: None,
     };
     let item = Item {
         id: "q0".to_owned(),
@@ -104,6 +105,13 @@ fn request(names: &[&str], limit: u32) -> Request {
     }
 }
 
+fn items_of(request: &mut Request) -> &mut Vec<Item> {
+    match &mut request.ask {
+        Ask::Items(items) => items,
+        Ask::Custom(_) => unreachable!("it is made of items"),
+    }
+}
+
 fn custom(group_by: &[&str]) -> Request {
     let ask = CustomAsk {
         id: "s0".to_owned(),
@@ -111,6 +119,7 @@ fn custom(group_by: &[&str]) -> Request {
         start: "2026-11-10".to_owned(),
         end: "2026-11-16 23:59:59".to_owned(),
         limit: 10_000,
+        wants_all: true,
         group_by: group_by.iter().map(|g| (*g).to_owned()).collect(),
     };
     Request {
@@ -218,12 +227,12 @@ async fn trap_05_a_type_that_ignores_pages_ends_in_an_error_and_not_for_ever() {
     assert_eq!(asked.load(Ordering::Relaxed), 2);
     // One that is known to ignore them is not even asked again
     let mut known = request(&["top_pages"], 10_000);
-    let Ask::Items(items) = &mut known.ask else {
-        unreachable!()
-    };
-    items[0].parts[0].honours_page = Some(false);
+    items_of(&mut known)[0].parts[0].honours_page = Some(false);
     assert!(only(&client(&url), &known).await.is_err());
     assert_eq!(asked.load(Ordering::Relaxed), 3);
+    // Who wants no more than there are has them
+    items_of(&mut known)[0].parts[0].wanted = Some(10_000);
+    assert_eq!(only(&client(&url), &known).await.unwrap().count, 10_000);
     // One that ignores the limit gives all at once
     let url = server::serve(|_| many(0, 10_007));
     assert_eq!(
