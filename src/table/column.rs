@@ -4,16 +4,34 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, StringBuilder,
-        TimestampMicrosecondBuilder,
+        Array, ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder,
+        StringBuilder, TimestampMicrosecondBuilder,
     },
     datatypes::{DataType, Field, TimeUnit},
 };
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use serde_json::Value;
 
-use super::Column;
+use super::{
+    Column,
+    instant::{to_days, to_micros},
+};
 use crate::domain::query::ColumnType;
+
+/// The largest whole number up to which every one is a float of its own.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// A value of a row as JSON has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cell<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// Beyond the range of `i64`.
+    Large(u64),
+    Float(f64),
+    Text(&'a str),
+    /// JSON text of an array or an object.
+    Nested(&'a str),
+}
 
 /// Values of one column; rows that lack it are nulls.
 #[derive(Debug)]
@@ -23,6 +41,8 @@ pub(super) struct ColumnBuilder {
     /// Filled up to the row before the one that is being pushed.
     values: Values,
     len: usize,
+    /// Whether a row had it, be it as null.
+    pub(super) is_present: bool,
 }
 
 #[derive(Debug)]
@@ -37,33 +57,49 @@ enum Values {
     Timestamp(TimestampMicrosecondBuilder),
 }
 
-/// What the column is, and what the value is instead.
-type Misfit = (ColumnType, &'static str);
+/// What the column is, what the value is instead, and its text.
+pub(super) type Misfit = (ColumnType, &'static str, String);
 
 impl ColumnBuilder {
     pub(super) fn new(column: Column) -> Self {
-        let values = column.kind.map_or(Values::Undecided, Values::of);
         Self {
+            values: column.kind.map_or(Values::Undecided, Values::of),
             name: column.name,
             kind: column.kind,
-            values,
             len: 0,
+            is_present: false,
         }
     }
 
+    /// Its type, or `None` while only nulls of an unknown type were seen.
+    pub(super) fn kind(&self) -> Option<ColumnType> {
+        self.kind
+    }
+
+    /// Whether row `row` (from 0) has its value already.
+    pub(super) fn is_filled(&self, row: usize) -> bool {
+        self.len > row
+    }
+
     /// Puts the value of row `row` (from 0), after nulls for the rows that lacked the column.
-    pub(super) fn push(&mut self, row: usize, value: &Value) -> Result<(), Misfit> {
-        if value.is_null() {
+    pub(super) fn push(&mut self, row: usize, cell: Cell<'_>) -> Result<(), Misfit> {
+        self.is_present = true;
+        if let Cell::Null = cell {
             return Ok(());
         }
-        let kind = *self.kind.get_or_insert_with(|| guess(&self.name, value));
+        let kind = *self.kind.get_or_insert_with(|| guess(&self.name, cell));
         if matches!(self.values, Values::Undecided) {
             self.values = Values::of(kind);
         }
         self.fill(row);
-        self.values.push(kind, value)?;
         self.len += 1;
-        Ok(())
+        let is_text = kind != ColumnType::String || !matches!(cell, Cell::Nested(_));
+        if is_text && self.values.push(cell) {
+            return Ok(());
+        }
+        // The refused value leaves a null, so that the lengths stay right
+        self.values.push_null();
+        Err((kind, describe(cell), text_of(cell)))
     }
 
     fn fill(&mut self, rows: usize) {
@@ -73,24 +109,30 @@ impl ColumnBuilder {
         }
     }
 
-    pub(super) fn finish(mut self, rows: usize) -> (Field, ArrayRef) {
+    /// The values so far, one a row, and an empty column again; `None` while it has no type.
+    pub(super) fn take(&mut self, rows: usize) -> Option<(Field, ArrayRef)> {
         if matches!(self.values, Values::Undecided) {
-            self.values = Values::of(ColumnType::String);
+            return None;
         }
         self.fill(rows);
-        let array: ArrayRef = match self.values {
-            Values::Undecided => unreachable!("it was decided above"),
-            Values::Int64(mut v) => Arc::new(v.finish()),
-            Values::Float64(mut v) => Arc::new(v.finish()),
-            Values::Text(mut v) => Arc::new(v.finish()),
-            Values::Boolean(mut v) => Arc::new(v.finish()),
-            Values::Date(mut v) => Arc::new(v.finish()),
-            Values::Timestamp(mut v) => Arc::new(v.finish().with_timezone("+00:00")),
+        self.len = 0;
+        let array: ArrayRef = match &mut self.values {
+            Values::Undecided => return None,
+            Values::Int64(v) => Arc::new(v.finish()),
+            Values::Float64(v) => Arc::new(v.finish()),
+            Values::Text(v) => {
+                let texts = v.finish();
+                // The next page is likely as long as this one
+                let bytes = texts.value_data().len();
+                *v = StringBuilder::with_capacity(texts.len(), bytes + bytes / 16);
+                Arc::new(texts)
+            }
+            Values::Boolean(v) => Arc::new(v.finish()),
+            Values::Date(v) => Arc::new(v.finish()),
+            Values::Timestamp(v) => Arc::new(v.finish().with_timezone("+00:00")),
         };
-        (
-            Field::new(self.name, array.data_type().clone(), true),
-            array,
-        )
+        let field = Field::new(self.name.as_str(), array.data_type().clone(), true);
+        Some((field, array))
     }
 }
 
@@ -99,7 +141,9 @@ impl Values {
         match kind {
             ColumnType::Int64 => Self::Int64(Int64Builder::new()),
             ColumnType::Float64 => Self::Float64(Float64Builder::new()),
-            ColumnType::String | ColumnType::Json => Self::Text(StringBuilder::new()),
+            ColumnType::String | ColumnType::Json | ColumnType::SessionEvents => {
+                Self::Text(StringBuilder::new())
+            }
             ColumnType::Boolean => Self::Boolean(BooleanBuilder::new()),
             ColumnType::Date => Self::Date(Date32Builder::new()),
             ColumnType::Timestamp => Self::Timestamp(
@@ -121,55 +165,77 @@ impl Values {
         }
     }
 
-    fn push(&mut self, kind: ColumnType, value: &Value) -> Result<(), Misfit> {
-        let misfit = || (kind, describe(value));
-        match self {
-            Self::Undecided => {}
-            Self::Int64(v) => v.append_value(to_i64(value).ok_or_else(misfit)?),
-            Self::Float64(v) => v.append_value(to_f64(value).ok_or_else(misfit)?),
-            Self::Boolean(v) => v.append_value(value.as_bool().ok_or_else(misfit)?),
-            Self::Date(v) => v.append_value(to_date(value).ok_or_else(misfit)?),
-            Self::Timestamp(v) => v.append_value(to_micros(value).ok_or_else(misfit)?),
-            Self::Text(v) => match (kind, value) {
-                (ColumnType::String, Value::String(text)) => v.append_value(text),
-                (ColumnType::String, _) => return Err(misfit()),
-                (_, value) => v.append_value(value.to_string()),
-            },
-        }
-        Ok(())
+    /// Whether the value fits; one that does not is not put.
+    fn push(&mut self, cell: Cell<'_>) -> bool {
+        let put = match self {
+            Self::Undecided => None,
+            Self::Int64(v) => to_i64(cell).map(|n| v.append_value(n)),
+            Self::Float64(v) => to_f64(cell).map(|n| v.append_value(n)),
+            Self::Boolean(v) => to_bool(cell).map(|b| v.append_value(b)),
+            Self::Date(v) => text(cell).and_then(to_days).map(|d| v.append_value(d)),
+            Self::Timestamp(v) => text(cell).and_then(to_micros).map(|t| v.append_value(t)),
+            Self::Text(v) => text_or_json(cell).map(|text| v.append_value(text)),
+        };
+        put.is_some()
+    }
+}
+
+fn to_bool(cell: Cell<'_>) -> Option<bool> {
+    match cell {
+        Cell::Bool(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn text_or_json(cell: Cell<'_>) -> Option<&str> {
+    match cell {
+        Cell::Text(text) | Cell::Nested(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn text(cell: Cell<'_>) -> Option<&str> {
+    match cell {
+        Cell::Text(text) => Some(text),
+        _ => None,
     }
 }
 
 /// The type of a column of which only a first value is known.
-fn guess(name: &str, value: &Value) -> ColumnType {
-    match value {
-        Value::Number(_) => ColumnType::Float64,
-        Value::Bool(_) => ColumnType::Boolean,
-        Value::Array(_) | Value::Object(_) => ColumnType::Json,
-        value if name == "date" && to_date(value).is_some() => ColumnType::Date,
-        Value::String(_) | Value::Null => ColumnType::String,
+fn guess(name: &str, cell: Cell<'_>) -> ColumnType {
+    match cell {
+        Cell::Int(_) | Cell::Large(_) | Cell::Float(_) => ColumnType::Float64,
+        Cell::Bool(_) => ColumnType::Boolean,
+        Cell::Nested(_) => ColumnType::Json,
+        Cell::Text(text) if name == "date" && to_days(text).is_some() => ColumnType::Date,
+        Cell::Text(_) | Cell::Null => ColumnType::String,
     }
 }
 
-fn describe(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "a number with a fraction or beyond 64 bits",
-        Value::Number(number) if number.as_u64().is_some_and(|n| n > MAX_EXACT) => {
-            "a whole number beyond 2^53"
-        }
-        Value::Number(number)
-            if number
-                .as_i64()
-                .is_some_and(|n| n.unsigned_abs() > MAX_EXACT) =>
-        {
-            "a whole number beyond 2^53"
-        }
-        Value::Number(_) => "a whole number",
-        Value::String(_) => "text",
-        Value::Array(_) | Value::Object(_) => "nested",
+fn describe(cell: Cell<'_>) -> &'static str {
+    match cell {
+        Cell::Null => "null",
+        Cell::Bool(_) => "boolean",
+        Cell::Float(_) => "a number with a fraction or beyond 64 bits",
+        Cell::Large(_) => "a whole number beyond 2^53",
+        Cell::Int(n) if n.unsigned_abs() > MAX_EXACT => "a whole number beyond 2^53",
+        Cell::Int(_) => "a whole number",
+        Cell::Text(_) => "text",
+        Cell::Nested(_) => "nested",
     }
+}
+
+fn text_of(cell: Cell<'_>) -> String {
+    let text = match cell {
+        Cell::Null => "null".to_owned(),
+        Cell::Bool(value) => value.to_string(),
+        Cell::Int(value) => value.to_string(),
+        Cell::Large(value) => value.to_string(),
+        Cell::Float(value) => value.to_string(),
+        Cell::Text(value) => format!("\"{value}\""),
+        Cell::Nested(value) => value.to_owned(),
+    };
+    text.chars().take(80).collect()
 }
 
 /// A whole number, also as text (`"12"`) and with an empty fraction (`3.0`).
@@ -177,55 +243,21 @@ fn describe(value: &Value) -> &'static str {
     clippy::cast_possible_truncation,
     reason = "the range is checked before"
 )]
-fn to_i64(value: &Value) -> Option<i64> {
-    match value {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => number.as_i64().or_else(|| {
-            let float = number
-                .as_f64()
-                .filter(|f| f.fract() == 0.0 && f.abs() < 9.0e15)?;
-            Some(float as i64)
-        }),
+fn to_i64(cell: Cell<'_>) -> Option<i64> {
+    match cell {
+        Cell::Int(value) => Some(value),
+        Cell::Float(value) if value.fract() == 0.0 && value.abs() < 9.0e15 => Some(value as i64),
+        Cell::Text(text) => text.parse().ok(),
         _ => None,
     }
 }
 
-/// The largest whole number up to which every one is a float of its own.
-const MAX_EXACT: u64 = 1 << 53;
-
-fn to_f64(value: &Value) -> Option<f64> {
-    match value {
-        Value::String(text) => text.parse::<f64>().ok().filter(|f| f.is_finite()),
+fn to_f64(cell: Cell<'_>) -> Option<f64> {
+    match cell {
         // Beyond 2^53 a float would silently be another number
-        Value::Number(number)
-            if number
-                .as_i64()
-                .is_some_and(|n| n.unsigned_abs() > MAX_EXACT) =>
-        {
-            None
-        }
-        Value::Number(number) if number.as_u64().is_some_and(|n| n > MAX_EXACT) => None,
-        value => value.as_f64(),
+        Cell::Int(value) if value.unsigned_abs() <= MAX_EXACT => Some(value as f64),
+        Cell::Float(value) => Some(value),
+        Cell::Text(text) => text.parse::<f64>().ok().filter(|f| f.is_finite()),
+        _ => None,
     }
-}
-
-/// Days since 1970-01-01.
-fn to_date(value: &Value) -> Option<i32> {
-    let day: NaiveDate = value.as_str()?.parse().ok()?;
-    i32::try_from((day - NaiveDate::default()).num_days()).ok()
-}
-
-/// Microseconds since 1970 in UTC. The API writes instants without a zone, meaning UTC.
-fn to_micros(value: &Value) -> Option<i64> {
-    let text = value.as_str()?;
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Some(at.timestamp_micros());
-    }
-    let plain = text.strip_suffix('Z').unwrap_or(text).replacen('T', " ", 1);
-    let read = |format: &str| NaiveDateTime::parse_from_str(&plain, format).ok();
-    let at = read("%Y-%m-%d %H:%M:%S%.f")
-        // Hourly link series have the month's name where the minutes belong (measured)
-        .or_else(|| read("%Y-%m-%d %H:%B:%M"));
-    let day = || plain.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0);
-    Some(at.or_else(day)?.and_utc().timestamp_micros())
 }

@@ -30,7 +30,23 @@ pub enum TableError {
         /// The query's name.
         query: String,
         /// Why.
-        source: serde_json::Error,
+        source: sonic_rs::Error,
+    },
+    /// A column came after its file had begun.
+    #[error("the column `{column}` came after its file had begun: run it again")]
+    Unshaped {
+        /// The column.
+        column: String,
+    },
+    /// Events of a shape that was never seen.
+    #[error(
+        "column `{column}`: {what}, so it makes no list of events: write `nested: json` to keep it as JSON text"
+    )]
+    NoEvents {
+        /// The column.
+        column: String,
+        /// What it is instead.
+        what: String,
     },
     /// Arrow refused the columns.
     #[error("query `{query}`: the columns make no table")]

@@ -3,11 +3,23 @@
 mod column;
 mod content;
 mod error;
+mod events;
+mod instant;
 mod known;
+mod row;
+mod sample;
+mod shape;
+mod sort;
+mod totals;
 
-pub use content::content_hash;
+pub use content::{Content, row_hashes};
 pub use error::TableError;
+pub use events::SESSION_EVENTS;
 pub use known::{Column, Known, known_columns, known_custom_columns};
+pub use sample::rarely_repeating;
+pub use shape::{Constant, ConstantValue, Shape, ShapedColumn, data_type};
+pub use sort::sort_by_date;
+pub use totals::Totals;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,19 +31,23 @@ use arrow::{
     datatypes::{Field, Schema},
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use serde_json::{Map, Value};
+use serde::de::DeserializeSeed;
 
 use crate::domain::query::ColumnType;
-use column::ColumnBuilder;
+use column::{ColumnBuilder, Misfit};
 
-/// Builds a table from pages of rows.
+/// Builds tables from pages of rows, one batch a page.
 #[derive(Debug)]
 pub struct TableBuilder {
     query: String,
     columns: Vec<ColumnBuilder>,
     index: HashMap<String, usize>,
     kinds: BTreeMap<String, ColumnType>,
+    /// Rows of the batches that were taken.
     rows: usize,
+    /// Rows of the batch in the making.
+    batch_rows: usize,
+    misfit: Option<(usize, Misfit)>,
 }
 
 impl TableBuilder {
@@ -43,6 +59,8 @@ impl TableBuilder {
             index: HashMap::new(),
             kinds: known.kinds,
             rows: 0,
+            batch_rows: 0,
+            misfit: None,
         };
         for column in known.columns {
             table.add(column);
@@ -50,41 +68,54 @@ impl TableBuilder {
         table
     }
 
-    /// Appends a page: a JSON array of row objects.
+    /// Reads a page, a JSON array of row objects, as a batch. A column of nulls alone, of which
+    /// nothing is known, is left out until its first value says what it is: batches can therefore
+    /// have more columns than those before.
     ///
     /// # Errors
     /// The page is no such list, or a value does not fit its column.
-    pub fn push_page(&mut self, page: &[u8]) -> Result<(), TableError> {
-        let rows: Vec<Map<String, Value>> =
-            serde_json::from_slice(page).map_err(|source| TableError::NotRows {
+    pub fn read_page(&mut self, page: &[u8]) -> Result<RecordBatch, TableError> {
+        let mut json = sonic_rs::Deserializer::from_slice(page);
+        let read = row::PageSeed(self).deserialize(&mut json);
+        if let Some((at, (expected, found, value))) = self.misfit.take() {
+            return Err(TableError::Misfit {
                 query: self.query.clone(),
-                source,
-            })?;
-        rows.into_iter().try_for_each(|row| self.push_row(row))
+                column: self.columns[at].name.clone(),
+                row: self.rows + self.batch_rows + 1,
+                value,
+                found,
+                expected,
+            });
+        }
+        read.map_err(|source| TableError::NotRows {
+            query: self.query.clone(),
+            source,
+        })?;
+        self.take()
     }
 
-    fn push_row(&mut self, row: Map<String, Value>) -> Result<(), TableError> {
-        for (name, value) in row {
-            let at = if let Some(at) = self.index.get(&name) {
-                *at
-            } else {
-                let kind = self.kinds.get(&name).copied();
-                self.add(Column { name, kind })
-            };
-            let column = &mut self.columns[at];
-            column
-                .push(self.rows, &value)
-                .map_err(|(expected, found)| TableError::Misfit {
-                    query: self.query.clone(),
-                    column: column.name.clone(),
-                    row: self.rows + 1,
-                    value: value.to_string().chars().take(80).collect(),
-                    found,
-                    expected,
-                })?;
+    /// Columns that at least one row had, be it as null.
+    pub fn present(&self) -> impl Iterator<Item = &str> {
+        let present = self.columns.iter().filter(|c| c.is_present);
+        present.map(|column| column.name.as_str())
+    }
+
+    /// The types of its columns; `None` where only nulls of an unknown type were seen.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, Option<ColumnType>)> {
+        let columns = self.columns.iter();
+        columns.map(|column| (column.name.as_str(), column.kind()))
+    }
+
+    /// The place of a column, which is made where it is new.
+    fn place_of(&mut self, name: &str) -> usize {
+        if let Some(at) = self.index.get(name) {
+            return *at;
         }
-        self.rows += 1;
-        Ok(())
+        let kind = self.kinds.get(name).copied();
+        self.add(Column {
+            name: name.to_owned(),
+            kind,
+        })
     }
 
     fn add(&mut self, column: Column) -> usize {
@@ -94,21 +125,18 @@ impl TableBuilder {
         at
     }
 
-    /// The table. A column of nulls alone, of which nothing is known, is text.
-    ///
-    /// # Errors
-    /// Arrow refuses the columns, which would be a fault of this program.
-    pub fn finish(self) -> Result<RecordBatch, TableError> {
-        let rows = self.rows;
+    fn take(&mut self) -> Result<RecordBatch, TableError> {
+        let rows = std::mem::take(&mut self.batch_rows);
+        self.rows += rows;
         let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = self
             .columns
-            .into_iter()
-            .map(|column| column.finish(rows))
+            .iter_mut()
+            .filter_map(|column| column.take(rows))
             .unzip();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options).map_err(
             |source| TableError::Arrow {
-                query: self.query,
+                query: self.query.clone(),
                 source,
             },
         )
