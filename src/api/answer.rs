@@ -48,8 +48,8 @@ pub(super) fn refusal(
     }
 }
 
-/// How long until the next window of requests begins, where the headers say it.
-pub(super) fn reset_in(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+/// How long to wait for the next window of requests, where the headers say it.
+pub(super) fn wait_in(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     retry_after(&header, &Value::Null, now).map(|wait| wait.min(MAX_WAIT))
 }
@@ -73,22 +73,25 @@ fn retry_after<'h>(
     if let Some(seconds) = body["retryAfter"].as_f64().filter(|s| *s >= 0.0) {
         return Duration::try_from_secs_f64(seconds).ok();
     }
-    let reset = match &body["reset"] {
-        Value::String(text) => DateTime::parse_from_rfc3339(text)
-            .ok()
-            .map(|at| at.timestamp_millis()),
-        Value::Number(number) => number.as_i64().map(to_millis),
-        _ => header("x-ratelimit-reset")
-            .and_then(|v| v.parse::<i64>().ok())
-            .map(|number| {
-                if number < SMALLEST_UNIX {
-                    now.timestamp_millis() + number * 1000
-                } else {
-                    to_millis(number)
-                }
-            }),
-    }?;
-    let wait = reset.saturating_sub(now.timestamp_millis()).max(0);
+    let until = |at: i64| {
+        let wait = at.saturating_sub(now.timestamp_millis()).max(0);
+        Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
+    };
+    match &body["reset"] {
+        Value::String(text) => until(DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis()),
+        Value::Number(number) => until(to_millis(number.as_i64()?)),
+        _ => reset_in(header("x-ratelimit-reset")?, now),
+    }
+}
+
+/// How long until an `X-RateLimit-Reset`, in Unix seconds or milliseconds, or in seconds to go.
+pub(super) fn reset_in(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let number: i64 = text.parse().ok()?;
+    let wait = if number < SMALLEST_UNIX {
+        number.saturating_mul(1000)
+    } else {
+        to_millis(number).saturating_sub(now.timestamp_millis())
+    };
     Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
 }
 

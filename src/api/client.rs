@@ -1,26 +1,36 @@
 //! Sending one request: the key, the limiter, retries.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use bytes::{Bytes, BytesMut};
 use reqwest::{Method, Response, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use url::Url;
 
 use super::{
-    ApiError, Retry, answer,
-    limiter::{Budget, Limiter},
+    ApiError, Rate, Retry,
+    allowance::Allowance,
+    answer,
+    limiter::{Budget, Limiter, Turn},
 };
 use crate::{clock::Clock, secret::Secret};
 
 /// Tries of one request, 429s apart.
 const TRIES: u32 = 5;
+
+/// Tries of a packed request that fails as its parts may: then its halves are asked for.
+const PACKED_TRIES: u32 = 2;
+
+/// The largest answer that is read of lists and the like.
+const MAX_BYTES: usize = 64 << 20;
 
 /// Waits for one request after 429s, before it is given up.
 const RATE_LIMIT_WAITS: u32 = 30;
@@ -40,6 +50,8 @@ pub struct ClientOptions {
     pub custom_per_minute: u32,
     /// The most requests at once.
     pub max_in_flight: u32,
+    /// Whether answers may come packed.
+    pub gzip: bool,
     /// Who asks.
     pub user_agent: String,
 }
@@ -50,15 +62,28 @@ pub struct Client {
     http: reqwest::Client,
     options: Arc<ClientOptions>,
     limiter: Arc<Limiter>,
+    /// Of other keys.
+    budgets: Arc<Mutex<HashMap<String, Arc<Limiter>>>>,
     counters: Arc<Counters>,
     clock: Clock,
     base_delay: Duration,
+}
+
+/// What is read of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// A larger one is an error.
+    pub(super) max_bytes: usize,
+    /// Whether the request has several parts.
+    pub(super) is_packed: bool,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,
     retries: AtomicU64,
+    /// Of the last answer.
+    bytes: AtomicUsize,
 }
 
 /// What a client has sent.
@@ -78,6 +103,7 @@ impl Client {
     pub fn new(options: ClientOptions, clock: Clock) -> Result<Self, ApiError> {
         let http = reqwest::Client::builder()
             .user_agent(&options.user_agent)
+            .gzip(options.gzip)
             // A redirect would carry the key to whatever address it names
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
@@ -91,6 +117,7 @@ impl Client {
             http,
             options: Arc::new(options),
             limiter: Arc::new(limiter),
+            budgets: Arc::default(),
             counters: Arc::default(),
             clock,
             base_delay: Duration::from_millis(500),
@@ -112,17 +139,26 @@ impl Client {
         }
     }
 
-    /// The same connections with another key, and so with a rate budget of its own.
+    /// The same connections with another key, and so with another rate budget: one for each key, however
+    /// often it is asked for.
+    ///
+    /// # Panics
+    /// Never: nobody panics while holding the budgets.
     #[must_use]
     pub fn with_key(&self, key: Secret) -> Self {
+        let mut budgets = self.budgets.lock().expect("nobody panics while holding it");
+        let limiter = budgets
+            .entry(key.expose().to_owned())
+            .or_insert_with(|| Arc::new(Limiter::of(&self.options)));
+        let limiter = Arc::clone(limiter);
+        drop(budgets);
         let options = ClientOptions {
             key: Some(key),
             ..ClientOptions::clone(&self.options)
         };
-        let limiter = Limiter::of(&options);
         Self {
             options: Arc::new(options),
-            limiter: Arc::new(limiter),
+            limiter,
             ..self.clone()
         }
     }
@@ -140,6 +176,11 @@ impl Client {
         }
     }
 
+    /// How much of the rate budget of queries is used, by all clones of this client.
+    pub fn rate(&self) -> Rate {
+        self.limiter.rate(Budget::Standard)
+    }
+
     pub(super) fn count_query(&self) {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
     }
@@ -152,15 +193,48 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<String, ApiError> {
+        let not_json = || ApiError::Protocol {
+            path: path.split('?').next().unwrap_or(path).to_owned(),
+            what: "it is not JSON".to_owned(),
+        };
+        let text = |answer: &Bytes| {
+            let text = std::str::from_utf8(answer).map_err(|_| not_json())?;
+            serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| not_json())?;
+            Ok(text.to_owned())
+        };
+        let reading = Reading {
+            max_bytes: MAX_BYTES,
+            is_packed: false,
+        };
+        self.send_and_read(budget, method, path, body, reading, text)
+            .await
+    }
+
+    /// Sends until there is an answer that can be read and is no error, or no try is left.
+    pub(super) async fn send_and_read<T>(
+        &self,
+        budget: Budget,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        reading: Reading,
+        read: impl Fn(&Bytes) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         let (mut tries, mut waits) = (0, 0);
         loop {
-            let error = match self.send_once(budget, method.clone(), path, body).await {
-                Ok(text) => return Ok(text),
+            let sent = self.send_once(budget, method.clone(), path, body, reading.max_bytes);
+            let error = match sent.await.and_then(|answer| read(&answer)) {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let is_429 = error.kind() == super::Kind::RateLimited;
             *(if is_429 { &mut waits } else { &mut tries }) += 1;
-            let exhausted = tries >= TRIES || waits >= RATE_LIMIT_WAITS;
+            let most = if reading.is_packed && error.may_be_one_part() {
+                PACKED_TRIES
+            } else {
+                TRIES
+            };
+            let exhausted = tries >= most || waits >= RATE_LIMIT_WAITS;
             let wait = match error.retry_advice() {
                 Retry::No => return Err(error),
                 _ if exhausted => return Err(error),
@@ -210,7 +284,8 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<String, ApiError> {
+        max_bytes: usize,
+    ) -> Result<Bytes, ApiError> {
         let url = format!("{}{path}", self.options.url.as_str().trim_end_matches('/'));
         let mut request = self.http.request(method.clone(), &url);
         if let Some(key) = &self.options.key {
@@ -228,23 +303,32 @@ impl Client {
             url: shown.clone(),
             source: source.without_url(),
         };
-        let _turn = self.limiter.turn(budget).await;
+        let mut turn = self.limiter.turn(budget).await;
         let response = request.send().await.map_err(unreachable)?;
-        self.learn(budget, response.headers());
+        self.learn(&mut turn, budget, &method, response.headers());
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = read(response).await.map_err(unreachable)?;
+        let answer = self.read(response, max_bytes).await.map_err(unreachable)?;
         tracing::debug!(%method, path, status = status.as_u16(), "answered");
-        self.check(path, status, &headers, text)
+        let answer = answer.ok_or_else(|| ApiError::TooLarge {
+            path: path.split('?').next().unwrap_or(path).to_owned(),
+            max_bytes,
+        })?;
+        self.check(status, &headers, answer)
     }
 
-    /// Waits for the next window where the headers say that this one is used up. Where they do not
-    /// say when it begins, the rate is lowered to the limit, read as one a minute.
-    fn learn(&self, budget: Budget, headers: &HeaderMap) {
+    /// Tells the limiter what the server says of its window. Where it says no more than that nothing
+    /// is left, everybody waits for the reset, or the rate is lowered to the limit, read as one a minute.
+    fn learn(&self, turn: &mut Turn<'_>, budget: Budget, method: &Method, headers: &HeaderMap) {
+        let said = Allowance::read(headers, self.clock.now());
+        // A list that says nothing leaves open what queries will say
+        if said.is_some() || *method == Method::POST {
+            turn.answered(said.as_ref());
+        }
         let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u32>().ok();
-        if number("x-ratelimit-remaining") != Some(0) {
+        if said.is_some() || number("x-ratelimit-remaining") != Some(0) {
             return;
         }
-        if let Some(wait) = answer::reset_in(headers, self.clock.now()) {
+        if let Some(wait) = answer::wait_in(headers, self.clock.now()) {
             tracing::debug!(
                 wait_ms = wait.as_millis(),
                 "the window of requests is used up"
@@ -252,20 +336,40 @@ impl Client {
             self.limiter.pause(budget, wait);
         } else if let Some(limit) = number("x-ratelimit-limit").filter(|limit| *limit > 0) {
             tracing::debug!(limit, "the server allows fewer requests");
-            self.limiter.learn(budget, limit);
+            self.limiter.lower(budget, limit);
         }
+    }
+
+    /// The body; `None` where it is larger than that.
+    async fn read(
+        &self,
+        mut response: Response,
+        max_bytes: usize,
+    ) -> Result<Option<Bytes>, reqwest::Error> {
+        let announced = response
+            .content_length()
+            .and_then(|n| usize::try_from(n).ok());
+        // Of a packed answer no length is announced: it is likely as long as the last one
+        let likely = announced.unwrap_or_else(|| self.counters.bytes.load(Ordering::Relaxed));
+        let mut body = BytesMut::with_capacity(likely.min(max_bytes));
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > max_bytes {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        self.counters.bytes.store(body.len(), Ordering::Relaxed);
+        Ok(Some(body.freeze()))
     }
 
     fn check(
         &self,
-        path: &str,
         status: StatusCode,
         headers: &HeaderMap,
-        text: String,
-    ) -> Result<String, ApiError> {
-        let short = path.split('?').next().unwrap_or(path);
-        if status.is_success() && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() {
-            return Ok(text);
+        answer: Bytes,
+    ) -> Result<Bytes, ApiError> {
+        if status.is_success() {
+            return Ok(answer);
         }
         if status.is_redirection() {
             let target = headers
@@ -276,23 +380,9 @@ impl Client {
                 target: target.unwrap_or("another address").to_owned(),
             });
         }
-        if status.is_success() {
-            return Err(ApiError::Protocol {
-                path: short.to_owned(),
-                what: "it is not JSON".to_owned(),
-            });
-        }
-        Err(answer::refusal(
-            status.as_u16(),
-            headers,
-            &text,
-            self.clock.now(),
-        ))
+        let (status, text) = (status.as_u16(), String::from_utf8_lossy(&answer));
+        Err(answer::refusal(status, headers, &text, self.clock.now()))
     }
-}
-
-async fn read(response: Response) -> Result<String, reqwest::Error> {
-    response.text().await
 }
 
 impl fmt::Debug for Client {

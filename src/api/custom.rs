@@ -1,10 +1,11 @@
 //! Custom queries: one set of rows, without pages.
 
+use bytes::Bytes;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ApiError, Client, Complete, PartError, Rows, limiter::Budget, query::PartResult};
+use super::{ApiError, Client, Page, PartError, PartResult, limiter::Budget};
 use crate::domain::request::{CustomAsk, Request};
 
 #[derive(Deserialize)]
@@ -45,12 +46,7 @@ impl Client {
         };
         let rows: Vec<serde_json::Map<String, serde_json::Value>> =
             serde_json::from_str(data.get()).map_err(|e| protocol(e.to_string()))?;
-        let refuse = |message: String| {
-            Ok(Err(PartError {
-                message,
-                retryable: false,
-            }))
-        };
+        let refuse = |message: String| Ok(Err(PartError::last(message)));
         if ask.wants_all && rows.len() >= ask.limit as usize {
             return refuse(format!(
                 "the custom query ends exactly at the limit of {} rows and has no further pages: narrow the window, add a filter, or group by less",
@@ -67,10 +63,7 @@ impl Client {
                 "the rows lack `{column}` of `group_by`: count `*`, and choose an alias that does not contain `{column}`"
             ));
         }
-        Ok(Ok(Rows {
-            count: rows.len() as u64,
-            pages: vec![data.to_owned()],
-            complete: Complete::Proven,
-        }))
+        let page = Bytes::copy_from_slice(data.get().as_bytes());
+        Ok(Ok(Page(page)))
     }
 }

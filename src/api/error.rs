@@ -38,6 +38,16 @@ pub enum ApiError {
         /// How long it asks to wait.
         retry_after: Option<Duration>,
     },
+    /// The answer does not fit into memory.
+    #[error(
+        "the answer of `{path}` is larger than {} MiB: narrow the window, or add a filter or a `limit`", .max_bytes >> 20
+    )]
+    TooLarge {
+        /// Path of the request.
+        path: String,
+        /// What would have been read.
+        max_bytes: usize,
+    },
     /// The answer is not what the API promises.
     #[error("the answer of `{path}` cannot be understood: {what}")]
     Protocol {
@@ -76,7 +86,7 @@ impl ApiError {
     /// Its kind.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Client(_) | Self::Redirected { .. } => Kind::Invalid,
+            Self::Client(_) | Self::Redirected { .. } | Self::TooLarge { .. } => Kind::Invalid,
             Self::Unreachable { .. } => Kind::Unavailable,
             Self::Protocol { .. } => Kind::Protocol,
             Self::Refused { status, .. } => match status {
@@ -96,6 +106,25 @@ impl ApiError {
         let asks_for_it = matches!(self, Self::Refused { code, message, .. }
             if code == "QUERY_ERROR" && message.contains("try again"));
         asks_for_it || self.retry_advice() != Retry::No
+    }
+
+    /// Whether one part of a packed request may be the cause, so that its halves are worth a try: a
+    /// server that is away or refuses the key fails them all alike.
+    pub fn may_be_one_part(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => matches!(status, 400 | 413 | 422 | 500 | 504),
+            error => error.is_about_size(),
+        }
+    }
+
+    /// Whether the request may have asked for too much at once.
+    pub fn is_about_size(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => matches!(status, 413 | 504),
+            Self::TooLarge { .. } => true,
+            Self::Unreachable { source, .. } => source.is_timeout() && !source.is_connect(),
+            _ => false,
+        }
     }
 
     /// Whether to ask again.

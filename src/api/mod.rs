@@ -1,5 +1,6 @@
 //! The Databuddy API: one concrete client with a limiter, bounded retries and pages.
 
+mod allowance;
 mod answer;
 mod client;
 mod custom;
@@ -7,11 +8,16 @@ mod error;
 mod health;
 mod limiter;
 mod lists;
+mod pace;
+mod pages;
 mod query;
 mod track;
+mod window;
 
 pub use client::{Client, ClientOptions, Counts};
 pub use error::{ApiError, Kind, Retry};
 pub use health::Health;
-pub use query::{Complete, PartError, Rows};
+pub use pace::Rate;
+pub use pages::{Complete, Next, Pages};
+pub use query::{Page, PartError, PartResult};
 pub use track::{RefusedEvent, Tracking};

@@ -1,36 +1,25 @@
-//! Queries: envelopes checked part by part, pages followed to the end.
+//! Queries: envelopes checked part by part.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
+use sonic_rs::LazyValue;
 
-use super::{ApiError, Client, answer::cut, limiter::Budget};
-use crate::domain::request::{Ask, Item, MAX_LIMIT, Part, Request};
+use super::{ApiError, Client, answer::cut, client::Reading, limiter::Budget};
+use crate::domain::request::{Ask, Item, Request};
 
-/// The most pages of one part: 10 million rows.
-const MAX_PAGES: u32 = 1000;
+/// The largest answer that is read of a request of several parts: a larger one is asked for in halves.
+const MAX_PACKED_BYTES: usize = 48 << 20;
 
-/// The rows of one part.
+/// The largest answer that is read of one part: ten thousand rows of 25 KB.
+const MAX_PART_BYTES: usize = 256 << 20;
+
+/// One page of a part: a JSON array of row objects, as received.
 #[derive(Debug, Clone)]
-pub struct Rows {
-    /// Each a JSON array of row objects, as received.
-    pub pages: Vec<Box<RawValue>>,
-    /// Rows of all pages.
-    pub count: u64,
-    /// Whether they are known to be all.
-    pub complete: Complete,
-}
-
-/// Whether rows are known to be all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Complete {
-    /// One page held them.
-    Proven,
-    /// A second page was needed: the server's order is not total, so ties may be lost.
-    Unproven,
-}
+pub struct Page(pub Bytes);
 
 /// Why a part has no rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +30,25 @@ pub struct PartError {
     pub retryable: bool,
 }
 
-/// The part's rows, or why it has none.
-pub(super) type PartResult = Result<Rows, PartError>;
+impl PartError {
+    /// One that no further attempt changes.
+    pub(super) fn last(message: String) -> Self {
+        Self {
+            message,
+            retryable: false,
+        }
+    }
+
+    fn passing(message: String) -> Self {
+        Self {
+            message,
+            retryable: true,
+        }
+    }
+}
+
+/// A page of the part, or why it has none.
+pub type PartResult = Result<Page, PartError>;
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -69,7 +75,7 @@ struct Element<'a> {
     parameter: String,
     success: bool,
     #[serde(default, borrow)]
-    data: Option<&'a RawValue>,
+    data: Option<LazyValue<'a>>,
     #[serde(default)]
     error: Option<Value>,
 }
@@ -88,124 +94,47 @@ fn words(error: Option<&Value>) -> String {
 }
 
 impl Client {
-    /// Asks for every part of the request; each comes back exactly once, in the request's order.
+    /// Asks for the first page of every part of the request; each comes back exactly once, in the
+    /// request's order. Whether more pages follow is for [`super::Pages`] to say.
     ///
     /// # Errors
     /// The request failed as a whole. A part that failed inside a good answer is its own error.
     pub async fn query(&self, request: &Request) -> Result<Vec<(String, PartResult)>, ApiError> {
-        match &request.ask {
-            Ask::Items(items) => self.query_items(request, items).await,
+        let items = match &request.ask {
+            Ask::Items(items) => items,
             Ask::Custom(ask) => {
-                let rows = self.query_custom(request, ask).await?;
-                Ok(vec![(ask.id.clone(), rows)])
+                let page = self.query_custom(request, ask).await?;
+                return Ok(vec![(ask.id.clone(), page)]);
             }
-        }
-    }
-
-    async fn query_items(
-        &self,
-        request: &Request,
-        items: &[Item],
-    ) -> Result<Vec<(String, PartResult)>, ApiError> {
-        let mut parts = self.ask(request, items).await?;
-        let mut results = Vec::new();
-        for item in items {
-            for part in &item.parts {
-                let first = parts.remove(&part.id).unwrap_or_else(|| {
-                    let message = format!("the answer lacks the part `{}`", part.parameter);
-                    Err(PartError {
-                        message,
-                        retryable: true,
-                    })
-                });
-                let rows = match first {
-                    Ok(rows)
-                        if rows.count >= u64::from(item.limit)
-                            && item.limit == MAX_LIMIT
-                            && !has_enough(part, &rows) =>
-                    {
-                        self.further_pages(request, item, part, rows).await?
-                    }
-                    other => other,
-                };
-                results.push((part.id.clone(), rows));
-            }
-        }
-        Ok(results)
-    }
-
-    /// Follows pages until a shorter one.
-    async fn further_pages(
-        &self,
-        request: &Request,
-        item: &Item,
-        part: &Part,
-        mut rows: Rows,
-    ) -> Result<PartResult, ApiError> {
-        let no_retry = |message: String| {
-            Ok(Err(PartError {
-                message,
-                retryable: false,
-            }))
         };
-        let unpaged = format!(
-            "`{}` ends exactly at the limit of {MAX_LIMIT} rows and has no further pages: narrow the window or add a filter",
-            part.parameter
-        );
-        if rows.count > u64::from(item.limit) {
-            // More rows than were asked for: the type ignores limits, so this is all
-            return Ok(Ok(rows));
-        }
-        if part.honours_page == Some(false) {
-            return no_retry(unpaged);
-        }
-        let mut seen = row_set(&rows.pages[0]);
-        for page in 2..=MAX_PAGES {
-            let mut next = Item {
-                parts: vec![part.clone()],
-                page,
-                ..item.clone()
-            };
-            next.id.clone_from(&item.id);
-            let items = vec![next];
-            let request = Request {
-                ask: Ask::Items(items.clone()),
-                ..request.clone()
-            };
-            let more = match self.ask(&request, &items).await?.remove(&part.id) {
-                Some(Ok(more)) => more,
-                Some(Err(error)) => return Ok(Err(error)),
-                None => {
-                    return Ok(Err(PartError {
-                        message: "a page lacks its part".to_owned(),
-                        retryable: true,
-                    }));
-                }
-            };
-            let fresh = row_set(&more.pages[0]);
-            if !fresh.is_empty() && fresh.is_subset(&seen) {
-                return no_retry(unpaged);
-            }
-            if let Some(row) = fresh.intersection(&seen).next() {
-                let row: String = row.chars().take(80).collect();
-                return no_retry(format!(
-                    "pages of `{}` overlap (page {page} repeats {row}), so others are missing: narrow the window until one page holds all rows",
-                    part.parameter
-                ));
-            }
-            seen.extend(fresh);
-            let short = more.count < u64::from(item.limit);
-            rows.count += more.count;
-            rows.pages.extend(more.pages);
-            rows.complete = Complete::Unproven;
-            if short || has_enough(part, &rows) {
-                return Ok(Ok(rows));
-            }
-        }
-        no_retry(format!(
-            "`{}` has more than {MAX_PAGES} pages",
-            part.parameter
-        ))
+        let mut parts = self.ask(request, items).await?;
+        let parts_asked = items.iter().flat_map(|item| &item.parts);
+        let results = parts_asked.map(|part| {
+            let page = parts.remove(&part.id).unwrap_or_else(|| {
+                let message = format!("the answer lacks the part `{}`", part.parameter);
+                Err(PartError::passing(message))
+            });
+            (part.id.clone(), page)
+        });
+        Ok(results.collect())
+    }
+
+    /// Asks for a further page of one part of the request, from 2.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub async fn query_page(
+        &self,
+        request: &Request,
+        part_id: &str,
+        page: u32,
+    ) -> Result<PartResult, ApiError> {
+        let lacking = || Err(PartError::passing("a page lacks its part".to_owned()));
+        let Some(request) = request.page_of(part_id, page) else {
+            return Ok(lacking());
+        };
+        let mut parts = self.query(&request).await?;
+        Ok(parts.pop().map_or_else(lacking, |(_, page)| page))
     }
 
     /// One request: the parts of its answer by id.
@@ -215,45 +144,58 @@ impl Client {
         items: &[Item],
     ) -> Result<BTreeMap<String, PartResult>, ApiError> {
         let body = request.body();
-        let text = self
-            .send(Budget::Standard, Method::POST, &request.path, Some(&body))
-            .await?;
-        self.count_query();
-        let protocol = |what: String| ApiError::Protocol {
-            path: "/v1/query".to_owned(),
-            what,
+        let is_packed = items.iter().map(|item| item.parts.len()).sum::<usize>() > 1;
+        let reading = Reading {
+            is_packed,
+            max_bytes: if is_packed {
+                MAX_PACKED_BYTES
+            } else {
+                MAX_PART_BYTES
+            },
         };
-        let envelope: Envelope<'_> =
-            serde_json::from_str(&text).map_err(|e| protocol(e.to_string()))?;
-        if !envelope.success {
-            return Err(protocol(
-                "`success` is false in an answer with status 200".to_owned(),
-            ));
-        }
-        let mut parts = BTreeMap::new();
-        for item in envelope.results.into_iter().flatten() {
-            if item.error.is_some() {
-                let error = words(item.error.as_ref());
-                fail_item(items, &item.query_id, &error, &mut parts);
-            }
-            item.data
-                .into_iter()
-                .flatten()
-                .for_each(|element| take(element, &mut parts));
-        }
-        envelope
-            .data
-            .into_iter()
-            .flatten()
-            .for_each(|element| take(element, &mut parts));
+        let sent = self.send_and_read(
+            Budget::Standard,
+            Method::POST,
+            &request.path,
+            Some(&body),
+            reading,
+            |answer| parts_of(answer, items),
+        );
+        let parts = sent.await?;
+        self.count_query();
         Ok(parts)
     }
 }
 
-/// Whether there are as many rows as the job wants of this part.
-fn has_enough(part: &Part, rows: &Rows) -> bool {
-    part.wanted
-        .is_some_and(|wanted| rows.count >= u64::from(wanted))
+/// The parts of an answer, by id.
+fn parts_of(answer: &Bytes, items: &[Item]) -> Result<BTreeMap<String, PartResult>, ApiError> {
+    let protocol = |what: String| ApiError::Protocol {
+        path: "/v1/query".to_owned(),
+        what,
+    };
+    let envelope: Envelope<'_> = sonic_rs::from_slice(answer).map_err(|error| {
+        let text = error.to_string();
+        protocol(cut(text.lines().next().unwrap_or_default()))
+    })?;
+    if !envelope.success {
+        return Err(protocol(
+            "`success` is false in an answer with status 200".to_owned(),
+        ));
+    }
+    let mut parts = BTreeMap::new();
+    for item in envelope.results.into_iter().flatten() {
+        if item.error.is_some() {
+            let error = words(item.error.as_ref());
+            fail_item(items, &item.query_id, &error, &mut parts);
+        }
+        for element in item.data.into_iter().flatten() {
+            take(element, answer, &mut parts);
+        }
+    }
+    for element in envelope.data.into_iter().flatten() {
+        take(element, answer, &mut parts);
+    }
+    Ok(parts)
 }
 
 /// An item of a batch that failed as a whole fails each of its parts.
@@ -268,36 +210,31 @@ fn fail_item(items: &[Item], id: &str, error: &str, parts: &mut BTreeMap<String,
 }
 
 /// Sorts one element in by its id. A second one of the same id makes the part an error.
-fn take(element: Element<'_>, parts: &mut BTreeMap<String, PartResult>) {
-    let result = match (element.success, element.data) {
-        (true, Some(data)) => match serde_json::from_str::<Vec<&RawValue>>(data.get()) {
-            Ok(rows) => Ok(Rows {
-                count: rows.len() as u64,
-                pages: vec![data.to_owned()],
-                complete: Complete::Proven,
-            }),
-            Err(_) => Err(PartError {
-                message: "`data` is no list of rows".to_owned(),
-                retryable: true,
-            }),
-        },
-        (true, None) => Err(PartError {
-            message: "`data` is missing".to_owned(),
-            retryable: true,
-        }),
+fn take(element: Element<'_>, answer: &Bytes, parts: &mut BTreeMap<String, PartResult>) {
+    let data = element.data.as_ref().map(LazyValue::as_raw_str);
+    let result = match (element.success, data) {
+        (true, Some(rows)) if rows.starts_with('[') => Ok(page(rows, answer)),
+        (true, Some("null") | None) => Err(PartError::passing("`data` is missing".to_owned())),
+        (true, Some(_)) => Err(PartError::passing("`data` is no list of rows".to_owned())),
         (false, _) => Err(part_error(&words(element.error.as_ref()))),
     };
     let id = element.parameter;
     let message = format!("the answer holds the part `{id}` twice");
     parts
         .entry(id)
-        .and_modify(|first| {
-            *first = Err(PartError {
-                message,
-                retryable: false,
-            });
-        })
+        .and_modify(|first| *first = Err(PartError::last(message)))
         .or_insert(result);
+}
+
+/// The rows as a slice of the answer.
+fn page(rows: &str, answer: &Bytes) -> Page {
+    let (whole, part) = (answer.as_ptr_range(), rows.as_bytes().as_ptr_range());
+    let is_slice = whole.start <= part.start && part.end <= whole.end;
+    Page(if is_slice {
+        answer.slice_ref(rows.as_bytes())
+    } else {
+        Bytes::copy_from_slice(rows.as_bytes())
+    })
 }
 
 /// A part's own error: worth another attempt unless it is about the query itself. A database that
@@ -315,9 +252,4 @@ fn part_error(error: &str) -> PartError {
         message: cut(error),
         retryable: !about_the_query.iter().any(|word| error.contains(word)),
     }
-}
-
-fn row_set(page: &RawValue) -> BTreeSet<String> {
-    let rows: Vec<&RawValue> = serde_json::from_str(page.get()).unwrap_or_default();
-    rows.into_iter().map(|row| row.get().to_owned()).collect()
 }

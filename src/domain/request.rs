@@ -99,6 +99,61 @@ impl Request {
         }
     }
 
+    /// The request of a further page of one part, from 2; `None` where it has no such part, or where
+    /// the part has no pages.
+    #[must_use]
+    pub fn page_of(&self, part_id: &str, page: u32) -> Option<Self> {
+        let Ask::Items(items) = &self.ask else {
+            return None;
+        };
+        let item = items.iter().find_map(|item| {
+            let part = item.parts.iter().find(|part| part.id == part_id)?;
+            Some(Item {
+                parts: vec![part.clone()],
+                page,
+                ..item.clone()
+            })
+        })?;
+        Some(Self {
+            ask: Ask::Items(vec![item]),
+            ..self.clone()
+        })
+    }
+
+    /// Its two halves, each with at least one part; `None` where it has only one.
+    #[must_use]
+    pub fn halves(&self) -> Option<(Self, Self)> {
+        let Ask::Items(items) = &self.ask else {
+            return None;
+        };
+        let count: usize = items.iter().map(|item| item.parts.len()).sum();
+        if count < 2 {
+            return None;
+        }
+        let half = |range: std::ops::Range<usize>| {
+            let mut place = 0;
+            let mut kept = Vec::new();
+            for item in items {
+                let parts = item.parts.iter().filter(|_| {
+                    place += 1;
+                    range.contains(&(place - 1))
+                });
+                let parts: Vec<Part> = parts.cloned().collect();
+                if !parts.is_empty() {
+                    kept.push(Item {
+                        parts,
+                        ..item.clone()
+                    });
+                }
+            }
+            Self {
+                ask: Ask::Items(kept),
+                ..self.clone()
+            }
+        };
+        Some((half(0..count / 2), half(count / 2..count)))
+    }
+
     /// Whether it counts against the budget of custom queries.
     pub fn is_custom(&self) -> bool {
         matches!(self.ask, Ask::Custom(_))

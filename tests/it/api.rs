@@ -17,6 +17,8 @@ use databuddy_jobs::{
     secret::Secret,
 };
 
+use crate::pages::read;
+
 /// A server that gives one answer after the other: status, further header lines, body.
 fn scripted(answers: Vec<(u16, &'static str, String)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -52,6 +54,7 @@ fn client(url: &str) -> Client {
         requests_per_minute: 6000,
         custom_per_minute: 6000,
         max_in_flight: 8,
+        gzip: true,
         user_agent: "test".to_owned(),
     };
     let clock = Clock::fixed("2026-11-23T07:04:36Z".parse().unwrap());
@@ -101,13 +104,12 @@ async fn parts_are_matched_by_id_and_a_failed_part_in_a_200_is_an_error() {
         {"parameter":"s1","success":true,"data":[{"a":1},{"a":2}]},
         {"parameter":"s0","success":false,"data":[],"error":"ECONNREFUSED"}]}"#;
     let client = client(&scripted(vec![(200, "", body.to_owned())]));
-    let parts = client
-        .query(&request(
-            &[("s0", "pages"), ("s1", "country"), ("s2", "city")],
-            100,
-        ))
-        .await
-        .unwrap();
+    let parts = read(
+        &client,
+        &request(&[("s0", "pages"), ("s1", "country"), ("s2", "city")], 100),
+    )
+    .await
+    .unwrap();
     let ids: Vec<&str> = parts.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["s0", "s1", "s2"]);
     let down = parts[0].1.as_ref().unwrap_err();
@@ -128,8 +130,7 @@ async fn two_parts_of_one_id_are_an_error() {
     let body = r#"{"success":true,"data":[
         {"parameter":"s0","success":true,"data":[]},{"parameter":"s0","success":true,"data":[{"a":1}]}]}"#;
     let client = client(&scripted(vec![(200, "", body.to_owned())]));
-    let parts = client
-        .query(&request(&[("s0", "pages")], 100))
+    let parts = read(&client, &request(&[("s0", "pages")], 100))
         .await
         .unwrap();
     assert!(parts[0].1.as_ref().unwrap_err().message.contains("twice"));
@@ -141,8 +142,7 @@ async fn a_second_page_is_followed_and_leaves_completeness_unproven() {
         (200, "", rows(0, 10_000)),
         (200, "", rows(10_000, 7)),
     ]));
-    let parts = client
-        .query(&request(&[("s0", "pages")], 10_000))
+    let parts = read(&client, &request(&[("s0", "pages")], 10_000))
         .await
         .unwrap();
     let rows = parts[0].1.as_ref().unwrap();
@@ -160,8 +160,7 @@ async fn pages_that_repeat_or_overlap_are_errors() {
             (200, "", rows(0, 10_000)),
             (200, "", second),
         ]));
-        let parts = client
-            .query(&request(&[("s0", "pages")], 10_000))
+        let parts = read(&client, &request(&[("s0", "pages")], 10_000))
             .await
             .unwrap();
         let error = parts[0].1.as_ref().unwrap_err();
@@ -185,8 +184,7 @@ async fn a_429_a_503_and_a_body_that_is_no_json_are_tried_again() {
         (200, "", rows(0, 3)),
     ];
     let client = client(&scripted(answers));
-    let parts = client
-        .query(&request(&[("s0", "pages")], 100))
+    let parts = read(&client, &request(&[("s0", "pages")], 100))
         .await
         .unwrap();
     assert_eq!(parts[0].1.as_ref().unwrap().count, 3);
@@ -233,10 +231,12 @@ async fn errors_as_objects_and_items_without_data_fail_their_parts_alone() {
         {"parameter":"s0","success":false,"data":null,"error":{"message":"it broke"}},
         {"parameter":"s1","success":true,"data":[{"a":1}]}]}"#;
     let client = client(&scripted(vec![(200, "", body.to_owned())]));
-    let parts = client
-        .query(&request(&[("s0", "pages"), ("s1", "country")], 100))
-        .await
-        .unwrap();
+    let parts = read(
+        &client,
+        &request(&[("s0", "pages"), ("s1", "country")], 100),
+    )
+    .await
+    .unwrap();
     assert_eq!(parts[0].1.as_ref().unwrap_err().message, "it broke");
     assert_eq!(parts[1].1.as_ref().unwrap().count, 1);
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use databuddy_jobs::{
-    api::{ApiError, Client, ClientOptions, Kind, PartError, RefusedEvent, Rows, Tracking},
+    api::{ApiError, Client, ClientOptions, Kind, PartError, RefusedEvent, Tracking},
     clock::Clock,
     domain::{
         catalog::{Catalog, QueryType},
@@ -26,6 +26,7 @@ use databuddy_jobs::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    pages::{ReadRows, read},
     replay::fixture,
     server::{self, Answer},
     workspace::TestWorkspace,
@@ -39,6 +40,7 @@ fn client(url: &str) -> Client {
         requests_per_minute: 6000,
         custom_per_minute: 6000,
         max_in_flight: 8,
+        gzip: true,
         user_agent: "databuddy-jobs/test".to_owned(),
     };
     let clock = Clock::fixed("2026-11-23T07:04:36Z".parse().unwrap());
@@ -129,8 +131,8 @@ fn custom(group_by: &[&str]) -> Request {
     }
 }
 
-async fn only(client: &Client, request: &Request) -> Result<Rows, PartError> {
-    client.query(request).await.unwrap().remove(0).1
+async fn only(client: &Client, request: &Request) -> Result<ReadRows, PartError> {
+    read(client, request).await.unwrap().remove(0).1
 }
 
 /// Rows as the API would send them.
@@ -205,7 +207,8 @@ async fn trap_04_parts_are_matched_by_id_where_failures_come_last() {
     assert_eq!(ids, names);
     let ok: Vec<bool> = parts.iter().map(|(_, rows)| rows.is_ok()).collect();
     assert_eq!(ok, [false, true, false, true]);
-    let page = parts[3].1.as_ref().unwrap().pages[0].get();
+    let page = &parts[3].1.as_ref().unwrap().0;
+    let page = std::str::from_utf8(page).unwrap();
     assert!(page.contains(r#""name":"/""#), "{page}");
 }
 
@@ -310,7 +313,7 @@ fn trap_07_rows_that_are_folded_after_the_limit_are_asked_for_in_full_and_cut_he
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 4, "{csv}");
     // 36.77 % of all, not 64.75 % of the three
-    assert!(lines[1].starts_with("US,2728,1003,36.77"), "{csv}");
+    assert!(lines[1].contains(",US,2728,1003,36.77"), "{csv}");
 }
 
 fn recorded_websites() -> Answer {
@@ -409,8 +412,7 @@ fn trap_11_every_spelling_of_an_instant_is_the_same_instant() {
         .iter()
         .map(|at| json!({ "date": at, "clicks": 1 }))
         .collect();
-    table.push_page(json!(rows).to_string().as_bytes()).unwrap();
-    let batch = table.finish().unwrap();
+    let batch = table.read_page(json!(rows).to_string().as_bytes()).unwrap();
     let dates = batch.column_by_name("date").unwrap();
     let shown: Vec<String> = (0..spellings.len())
         .map(|row| arrow::util::display::array_value_to_string(dates, row).unwrap())
@@ -477,8 +479,7 @@ fn trap_14_a_column_of_whole_and_broken_numbers_is_one_type_and_one_hour_may_com
         { "date": "2026-11-01 01:00:00", "pageviews": 9, "bounce_rate": 14 },
         { "date": "2026-11-01 01:00:00", "pageviews": 3, "bounce_rate": 7.43 },
     ]);
-    table.push_page(page.to_string().as_bytes()).unwrap();
-    let batch = table.finish().unwrap();
+    let batch = table.read_page(page.to_string().as_bytes()).unwrap();
     assert_eq!(batch.num_rows(), 2);
     let schema = batch.schema();
     assert_eq!(
@@ -508,8 +509,8 @@ fn trap_14_a_column_of_whole_and_broken_numbers_is_one_type_and_one_hour_may_com
             Some(databuddy_jobs::domain::query::Granularity::Hourly),
         ),
     );
-    table.push_page(recorded.as_bytes()).unwrap();
-    assert!(table.finish().unwrap().num_rows() >= 20);
+    let batch = table.read_page(recorded.as_bytes()).unwrap();
+    assert!(batch.num_rows() >= 20);
 }
 
 #[tokio::test]
