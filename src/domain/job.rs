@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use chrono_tz::Tz;
 
-use super::{query::Query, schedule::Schedule, window::WindowSpec};
+use super::{
+    destination::DestinationUrl, query::Query, schedule::Schedule, target::Target,
+    window::WindowSpec,
+};
 use crate::secret::Secret;
 
 /// A validated definition of `jobs/NAME.yaml`.
@@ -71,8 +74,8 @@ pub struct Retry {
 pub struct Export {
     /// The file format.
     pub format: Format,
-    /// A local directory, absolute.
-    pub to: PathBuf,
+    /// A local directory, or a place in a bucket.
+    pub to: DestinationUrl,
     /// As the job spells it, for messages.
     pub to_label: String,
     /// Names of queries, at least one.
@@ -84,13 +87,72 @@ pub struct Export {
     pub per: Per,
     /// Inside Parquet, or of the whole file.
     pub compression: Compression,
+    /// 1 (fast) to 22 (small) for zstd, 1 to 9 for gzip; `None`: 3 and 6.
+    pub level: Option<u32>,
+    /// How CSV is written.
+    pub csv: CsvStyle,
+    /// What a column that the schema lock does not have does.
+    pub drift: Drift,
+    /// How nested values of known shape are written.
+    pub nested: Nested,
+    /// What happens to columns that name people.
+    pub pii: Pii,
+}
+
+/// How CSV is written, beyond RFC 4180.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CsvStyle {
+    /// What stands for null; empty by default, as an empty text is.
+    pub null_text: String,
+    /// Whether texts that a spreadsheet would run as formulas start with an apostrophe.
+    pub guard_formulas: bool,
+}
+
+/// What a column that the schema lock does not have does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Drift {
+    /// It is added; earlier files read as null there. The default.
+    Evolve,
+    /// Its step fails.
+    Freeze,
+}
+
+/// How nested values of known shape (the events of sessions) are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Nested {
+    /// As JSON text; the default.
+    Json,
+    /// As lists and structs.
+    Struct,
+}
+
+/// What happens to columns that name people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pii {
+    /// The query is not exported; the default.
+    Refuse,
+    /// Their values are replaced by a hash.
+    Hash,
+    /// They are written as they are.
+    Allow,
 }
 
 impl Export {
+    /// The path template of its files about a website or a link.
+    pub fn path_template(&self, target: &Target) -> &str {
+        let default = match target {
+            Target::Website(_) => DEFAULT_PATH,
+            Target::Link(_) => DEFAULT_LINK_PATH,
+        };
+        self.path.as_deref().unwrap_or(default)
+    }
+
     /// The extension of its files, without a dot: `parquet`, `csv`, `jsonl.gz`.
     pub fn extension(&self) -> String {
         let packed = match (self.format, self.compression) {
-            (Format::Parquet, _) | (_, Compression::None | Compression::Snappy) => "",
+            (Format::Parquet | Format::Delta, _) | (_, Compression::None | Compression::Snappy) => {
+                ""
+            }
             (_, Compression::Gzip) => ".gz",
             (_, Compression::Zstd) => ".zst",
         };
@@ -106,18 +168,30 @@ pub const DEFAULT_LINK_PATH: &str = "{{ query }}/link_id={{ link.id }}/day={{ da
 
 /// File formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is its name")]
+#[allow(missing_docs, reason = "each is its name")]
 pub enum Format {
     Parquet,
     Csv,
     Jsonl,
+    /// Parquet files of a Delta Lake table.
+    Delta,
 }
 
 impl Format {
+    /// Its name in YAML and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+            Self::Delta => "delta",
+        }
+    }
+
     /// The extension, without a dot.
     pub fn extension(self) -> &'static str {
         match self {
-            Self::Parquet => "parquet",
+            Self::Parquet | Self::Delta => "parquet",
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
         }

@@ -3,8 +3,10 @@
 pub mod catalog;
 pub mod country;
 pub mod custom;
+pub mod destination;
 pub mod event;
 pub mod job;
+pub mod personal;
 pub mod preset;
 pub mod query;
 pub mod request;

@@ -128,11 +128,14 @@ pub enum ColumnType {
     Timestamp,
     /// A nested value as JSON text (`json`).
     Json,
+    /// The events of a session (`session_events`): a list of structs of `id`, `time`, `name`, `path`
+    /// and `properties`, the last as JSON text. JSON text in CSV.
+    SessionEvents,
 }
 
 impl ColumnType {
     /// All types with their names in YAML.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Int64, "int64"),
         (Self::Float64, "float64"),
         (Self::String, "string"),
@@ -140,7 +143,13 @@ impl ColumnType {
         (Self::Date, "date"),
         (Self::Timestamp, "timestamp"),
         (Self::Json, "json"),
+        (Self::SessionEvents, "session_events"),
     ];
+
+    /// Whether its values are arrays or objects.
+    pub fn is_nested(self) -> bool {
+        matches!(self, Self::Json | Self::SessionEvents)
+    }
 
     /// Its name in YAML and in manifests.
     pub fn name(self) -> &'static str {

@@ -61,6 +61,15 @@ impl WindowSpec {
 }
 
 impl Window {
+    /// From the first day to the last of several windows; `None` of none.
+    pub fn span(windows: impl IntoIterator<Item = Self>) -> Option<Self> {
+        windows.into_iter().reduce(|all, window| Self {
+            start: all.start.min(window.start),
+            end: all.end.max(window.end),
+            ..all
+        })
+    }
+
     /// How many days, at least 1.
     pub fn days(&self) -> u64 {
         u64::try_from((self.end - self.start).num_days() + 1).unwrap_or(1)

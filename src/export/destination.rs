@@ -1,294 +1,222 @@
-//! A local directory that files are published to.
+//! A destination as a job sees it: its files, and the manifests that make them complete.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    ExportError, Listed, Manifest, ManifestFile, SchemaLock, Staged, Version, place::Place,
 };
 
-use tempfile::NamedTempFile;
+/// Manifests that are read at once.
+const AT_ONCE: usize = 8;
 
-use super::{ExportError, Manifest, ManifestFile, Staged, stage::hash};
-
-/// A local directory.
+/// A directory, or a place in a bucket, with the files of a job. [`super::Destinations`] opens it.
 #[derive(Debug, Clone)]
 pub struct Destination {
-    root: PathBuf,
+    place: Place,
     job: String,
-    /// How unfinished files of the job are called: under its lease, those that lie there are dead.
-    unfinished: String,
 }
 
 impl Destination {
-    /// A directory for the files of a job, made where it is missing.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    pub fn directory(root: &Path, job: &str) -> Result<Self, ExportError> {
-        fs::create_dir_all(root).map_err(file_error(root, "made"))?;
-        Ok(Self {
-            root: root.to_owned(),
-            job: job.to_owned(),
-            unfinished: format!(".databuddy-jobs.{job}."),
-        })
-    }
-
-    /// The same of a directory that may be missing: for readers.
-    pub fn existing(root: &Path, job: &str) -> Self {
+    pub(super) fn new(place: Place, job: &str) -> Self {
         Self {
-            root: root.to_owned(),
+            place,
             job: job.to_owned(),
-            unfinished: String::new(),
         }
     }
 
-    /// Tries a write, and removes it again.
+    /// Puts a staged file in place, whatever lies there: a reader sees the old file or the whole new one,
+    /// also where the future is dropped half-way. A staged file on the same disk is renamed, any other is
+    /// copied; an object above 8 MiB goes up in parts, which are aborted where it is not completed.
     ///
     /// # Errors
-    /// The directory cannot be written, or is full.
-    pub fn probe(&self) -> Result<(), ExportError> {
-        let mut temp = self.temp_beside(&self.root.join("probe"))?;
-        let written = io::Write::write_all(temp.as_file_mut(), b"databuddy-jobs");
-        written.map_err(file_error(&self.root, "written"))
+    /// The destination cannot be written or is full; the old file is then untouched.
+    pub async fn publish(&self, staged: Staged, path: &str) -> Result<(), ExportError> {
+        self.place.publish(staged, path).await
     }
 
-    /// Puts a staged file in place: a reader sees the old file or the whole new one.
-    ///
-    /// # Errors
-    /// The directory cannot be written or is full; the old file is then untouched.
-    pub fn publish(&self, staged: &Staged, path: &str) -> Result<(), ExportError> {
-        let target = self.root.join(path);
-        let mut temp = self.temp_beside(&target)?;
-        let fail = file_error(&target, "written");
-        io::copy(
-            &mut staged.file.reopen().map_err(&fail)?,
-            temp.as_file_mut(),
-        )
-        .map_err(&fail)?;
-        put(temp, &target)
-    }
-
-    /// Whether the file lies there with the bytes that the manifest lists.
+    /// Whether the file lies there with the bytes that the manifest lists. An object that this program has
+    /// put at once tells its hash, and is not read.
     ///
     /// # Errors
     /// It is there and cannot be read.
-    pub fn matches(&self, listed: &ManifestFile) -> Result<bool, ExportError> {
-        let path = self.root.join(&listed.path);
-        match hash(&path) {
-            Ok((bytes, sha256)) => Ok(bytes == listed.bytes && sha256 == listed.sha256),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(file_error(&path, "read")(error)),
-        }
+    pub async fn matches(&self, listed: &ManifestFile) -> Result<bool, ExportError> {
+        self.place.has(listed).await
     }
 
-    /// The manifest of a unit (`2026-11-22`, or `START_END`), or `None` where there is none.
+    /// The manifest of a unit (`2026-11-22`, or `START_END`), or `None` where there is none, and the
+    /// version that [`Self::write_manifest`] replaces.
     ///
     /// # Errors
     /// It cannot be read, or a newer program wrote it.
-    pub fn read_manifest(&self, unit: &str) -> Result<Option<Manifest>, ExportError> {
+    pub async fn read_manifest(
+        &self,
+        unit: &str,
+    ) -> Result<(Option<Manifest>, Version), ExportError> {
         let path = self.manifest_path(unit);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(file_error(&path, "read")(error)),
-        };
-        Manifest::parse(&text, &path).map(Some)
+        let (text, version) = self.place.read(&path).await?;
+        let manifest = text.map(|text| Manifest::parse(&text, &path)).transpose()?;
+        Ok((manifest, version))
     }
 
-    /// Puts a manifest in place, unless the same one lies there.
+    /// Puts a manifest in place of the version that was read. One that says the same writes nothing.
     ///
     /// # Errors
-    /// The directory cannot be written or is full.
-    pub fn write_manifest(&self, unit: &str, manifest: &Manifest) -> Result<(), ExportError> {
-        let path = self.manifest_path(unit);
-        let text = manifest.to_text();
-        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
-            return Ok(());
+    /// [`ExportError::Conflict`]: somebody has written it since. Or the destination cannot be written.
+    pub async fn write_manifest(
+        &self,
+        unit: &str,
+        manifest: &Manifest,
+        over: &Version,
+    ) -> Result<Version, ExportError> {
+        let text = manifest.to_text().into_bytes();
+        self.put(&self.manifest_path(unit), text, over).await
+    }
+
+    /// All manifests of the job, by unit: a day, or `START_END`.
+    ///
+    /// # Errors
+    /// The destination or a manifest cannot be read.
+    pub async fn manifests(&self) -> Result<Vec<(String, Manifest)>, ExportError> {
+        let folder = format!("_manifests/{}/", self.job);
+        let listed = self.place.list(folder.trim_end_matches('/')).await?;
+        let units = listed.into_iter().filter_map(|file| {
+            let unit = file.path.strip_prefix(&folder)?.strip_suffix(".json")?;
+            (!unit.contains('/') && !unit.starts_with('.')).then(|| unit.to_owned())
+        });
+        let manifests = stream::iter(units)
+            .map(|unit| async move { Ok((self.read_manifest(&unit).await?.0, unit)) })
+            .buffered(AT_ONCE);
+        // One that was removed since it was listed is none any more
+        manifests
+            .try_filter_map(async |(manifest, unit)| Ok(manifest.map(|m| (unit, m))))
+            .try_collect()
+            .await
+    }
+
+    /// The content of a small file and its version; `None` where there is none.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub async fn read(&self, path: &str) -> Result<(Option<Bytes>, Version), ExportError> {
+        self.place.read(path).await
+    }
+
+    /// Writes a small file, if what lies there is still the version that was read; its version then.
+    /// Where this content lies there already nothing is written, and it is no conflict.
+    ///
+    /// # Errors
+    /// [`ExportError::Conflict`]: somebody has written something else since. Or the destination
+    /// cannot be written.
+    pub async fn put(
+        &self,
+        path: &str,
+        content: Vec<u8>,
+        over: &Version,
+    ) -> Result<Version, ExportError> {
+        if over.is_of(&content) {
+            return Ok(over.clone());
         }
-        let mut temp = self.temp_beside(&path)?;
-        io::Write::write_all(temp.as_file_mut(), text.as_bytes())
-            .map_err(file_error(&path, "written"))?;
-        put(temp, &path)
+        self.place.put(path, content, over).await
     }
 
-    pub(super) fn root(&self) -> &Path {
-        &self.root
+    /// Size and SHA-256 (hex) of a file, read to its end; `None` where there is none.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub async fn measure(&self, path: &str) -> Result<Option<(u64, String)>, ExportError> {
+        self.place.measure(path).await
     }
 
-    /// Where the manifests of the job lie.
-    pub(super) fn manifest_folder(&self) -> PathBuf {
-        self.root.join("_manifests").join(&self.job)
+    /// The last bytes of a file, at most so many: the footer of a Parquet file.
+    ///
+    /// # Errors
+    /// It is missing, or cannot be read.
+    pub async fn tail(&self, path: &str, most: u64) -> Result<Bytes, ExportError> {
+        self.place.tail(path, most).await
     }
 
-    fn manifest_path(&self, unit: &str) -> PathBuf {
-        self.manifest_folder().join(format!("{unit}.json"))
+    /// All finished files below a folder, by path; empty for the whole destination.
+    ///
+    /// # Errors
+    /// The destination cannot be read. One that is missing is empty, a missing bucket is an error.
+    pub async fn list(&self, below: &str) -> Result<Vec<Listed>, ExportError> {
+        self.place.list(below).await
     }
 
-    /// Removes what killed runs of this job left half-written in the folder.
-    fn sweep(&self, folder: &Path) {
-        let is_dead = |name: &std::ffi::OsStr| {
-            name.to_str()
-                .is_some_and(|name| name.starts_with(&self.unfinished))
-        };
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| is_dead(&entry.file_name())) {
-            if let Err(error) = fs::remove_file(entry.path()) {
-                tracing::warn!(path = %entry.path().display(), %error, "a leftover could not be removed");
+    /// Removes a file; one that is not there is no error.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub async fn remove(&self, path: &str) -> Result<(), ExportError> {
+        self.place.remove(path).await
+    }
+
+    /// The schema lock of a query, or `None` where there is none, and the version that
+    /// [`Self::write_lock`] replaces.
+    ///
+    /// # Errors
+    /// It cannot be read, or a newer program wrote it.
+    pub async fn read_lock(
+        &self,
+        query: &str,
+    ) -> Result<(Option<SchemaLock>, Version), ExportError> {
+        let path = self.lock_path(query);
+        let (text, version) = self.place.read(&path).await?;
+        let lock = text
+            .map(|text| SchemaLock::parse(&text, &path))
+            .transpose()?;
+        Ok((lock, version))
+    }
+
+    /// Puts a schema lock in place of the version that was read.
+    ///
+    /// # Errors
+    /// [`ExportError::Conflict`]: somebody has written it since. Or the destination cannot be written.
+    pub async fn write_lock(
+        &self,
+        query: &str,
+        lock: &SchemaLock,
+        over: &Version,
+    ) -> Result<Version, ExportError> {
+        let text = lock.to_text().into_bytes();
+        self.put(&self.lock_path(query), text, over).await
+    }
+
+    /// The Delta table of a query.
+    ///
+    /// # Errors
+    /// Its folder cannot be made.
+    #[cfg(feature = "delta")]
+    pub fn delta_table(
+        &self,
+        query: &str,
+        definition: super::delta::Definition,
+    ) -> Result<super::delta::Table, super::delta::DeltaError> {
+        self.place.delta_table(query, definition)
+    }
+
+    /// All schema locks of the job.
+    ///
+    /// # Errors
+    /// The destination or a lock cannot be read.
+    pub async fn locks(&self) -> Result<Vec<SchemaLock>, ExportError> {
+        let folder = format!("_schemas/{}/", self.job);
+        let mut locks = Vec::new();
+        for file in self.place.list(folder.trim_end_matches('/')).await? {
+            let query = file.path.strip_prefix(&folder);
+            if let Some(query) = query.and_then(|name| name.strip_suffix(".json")) {
+                locks.extend(self.read_lock(query).await?.0);
             }
         }
+        Ok(locks)
     }
 
-    /// A hidden file in the folder of `target`, which a rename puts in place; gone when dropped.
-    fn temp_beside(&self, target: &Path) -> Result<NamedTempFile, ExportError> {
-        let folder = target.parent().unwrap_or(&self.root);
-        let fail = file_error(folder, "written");
-        fs::create_dir_all(folder).map_err(&fail)?;
-        self.sweep(folder);
-        tempfile::Builder::new()
-            .prefix(&self.unfinished)
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(folder)
-            .map_err(&fail)
-    }
-}
-
-/// Makes the file durable, then visible.
-fn put(temp: NamedTempFile, target: &Path) -> Result<(), ExportError> {
-    let fail = file_error(target, "written");
-    temp.as_file().sync_all().map_err(&fail)?;
-    temp.persist(target).map_err(|error| fail(error.error))?;
-    let folder = target.parent().map(fs::File::open);
-    folder
-        .map_or(Ok(()), |opened| opened.and_then(|f| f.sync_all()))
-        .map_err(&fail)
-}
-
-pub(super) fn file_error(
-    path: &Path,
-    what: &'static str,
-) -> impl Fn(io::Error) -> ExportError + use<> {
-    let path = path.to_owned();
-    move |source| ExportError::File {
-        path: path.clone(),
-        what,
-        source,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::{
-        array::{ArrayRef, Int64Array, StringArray},
-        record_batch::RecordBatch,
-    };
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-
-    use super::*;
-    use crate::{
-        domain::job::{Compression, Format},
-        export::stage,
-    };
-
-    fn table(n: i64) -> RecordBatch {
-        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("a,\"b\""), None]));
-        let counts: ArrayRef = Arc::new(Int64Array::from(vec![n, 2]));
-        RecordBatch::try_from_iter([("name", names), ("n", counts)]).unwrap()
+    fn lock_path(&self, query: &str) -> String {
+        format!("_schemas/{}/{query}.json", self.job)
     }
 
-    fn leftovers(root: &Path) -> usize {
-        fs::read_dir(root)
-            .unwrap()
-            .filter(|e| {
-                e.as_ref()
-                    .unwrap()
-                    .file_name()
-                    .to_string_lossy()
-                    .starts_with('.')
-            })
-            .count()
-    }
-
-    #[test]
-    fn equal_tables_give_equal_bytes_that_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let to = Destination::directory(&folder.path().join("lake"), "nightly").unwrap();
-        let staging = folder.path().join("staging");
-        let one = stage(&table(1), Format::Parquet, Compression::Zstd, &staging).unwrap();
-        let two = stage(&table(1), Format::Parquet, Compression::Zstd, &staging).unwrap();
-        assert_eq!(one.sha256, two.sha256);
-        to.publish(&one, "q/data.parquet").unwrap();
-        let file = fs::File::open(folder.path().join("lake/q/data.parquet")).unwrap();
-        let mut read = ParquetRecordBatchReaderBuilder::try_new(file)
-            .unwrap()
-            .build()
-            .unwrap();
-        assert_eq!(read.next().unwrap().unwrap(), table(1));
-        drop((one, two));
-        assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn csv_is_quoted_and_null_is_empty() {
-        let folder = tempfile::tempdir().unwrap();
-        let staged = stage(&table(1), Format::Csv, Compression::None, folder.path()).unwrap();
-        let text = fs::read_to_string(staged.file.path()).unwrap();
-        assert_eq!(text, "name,n\n\"a,\"\"b\"\"\",1\n,2\n");
-    }
-
-    #[test]
-    fn text_is_packed_and_reads_back_the_same_every_time() {
-        use std::io::Read;
-        let folder = tempfile::tempdir().unwrap();
-        let expected = "{\"name\":\"a,\\\"b\\\"\",\"n\":1}\n{\"name\":null,\"n\":2}\n";
-        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
-            let staged = stage(&table(1), Format::Jsonl, compression, folder.path()).unwrap();
-            let again = stage(&table(1), Format::Jsonl, compression, folder.path()).unwrap();
-            assert_eq!(staged.sha256, again.sha256, "{compression:?}");
-            let bytes = fs::read(staged.file.path()).unwrap();
-            let mut text = String::new();
-            match compression {
-                Compression::Gzip => flate2::read::GzDecoder::new(&bytes[..])
-                    .read_to_string(&mut text)
-                    .map(|_| ()),
-                Compression::Zstd => zstd::Decoder::new(&bytes[..])
-                    .unwrap()
-                    .read_to_string(&mut text)
-                    .map(|_| ()),
-                _ => (&bytes[..]).read_to_string(&mut text).map(|_| ()),
-            }
-            .unwrap();
-            assert_eq!(text, expected, "{compression:?}");
-        }
-    }
-
-    #[test]
-    fn a_failed_publication_leaves_what_was_there_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let to = Destination::directory(folder.path(), "nightly").unwrap();
-        fs::create_dir_all(folder.path().join("data.csv/in-the-way")).unwrap();
-        let staging = tempfile::tempdir().unwrap();
-        let staged = stage(&table(1), Format::Csv, Compression::None, staging.path()).unwrap();
-        assert!(to.publish(&staged, "data.csv").is_err());
-        assert!(folder.path().join("data.csv/in-the-way").is_dir());
-        assert_eq!(leftovers(folder.path()), 0);
-    }
-
-    #[test]
-    fn what_a_killed_run_left_behind_is_removed_and_other_jobs_files_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in [".databuddy-jobs.nightly.x1", ".databuddy-jobs.other.x1"] {
-            fs::write(folder.path().join(name), "half a file").unwrap();
-        }
-        let to = Destination::directory(folder.path(), "nightly").unwrap();
-        let staging = tempfile::tempdir().unwrap();
-        let staged = stage(&table(1), Format::Csv, Compression::None, staging.path()).unwrap();
-        to.publish(&staged, "data.csv").unwrap();
-        let mut names: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        assert_eq!(names, [".databuddy-jobs.other.x1", "data.csv"]);
+    fn manifest_path(&self, unit: &str) -> String {
+        format!("_manifests/{}/{unit}.json", self.job)
     }
 }

@@ -1,18 +1,19 @@
 //! Manifests: the list that makes a set of files complete.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
 
 use super::ExportError;
+use crate::domain::query::ColumnType;
 
 /// The version that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
 /// The files of one unit (a day, or a window) of one job. Holds no time and no run, so that the
 /// same answers give the same bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// 1.
     pub manifest_version: u32,
@@ -47,7 +48,7 @@ pub struct ManifestWindow {
 }
 
 /// One file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ManifestFile {
     /// Below the destination.
     pub path: String,
@@ -67,6 +68,9 @@ pub struct ManifestFile {
     pub bytes: u64,
     /// SHA-256 in hex.
     pub sha256: String,
+    /// SHA-256 of the definition that it was written by; `None` in manifests of older programs.
+    #[serde(default)]
+    pub definition_hash: Option<String>,
     /// A hash of what its rows say, whatever their order; `None` in manifests of older programs.
     #[serde(default)]
     pub content: Option<String>,
@@ -74,6 +78,42 @@ pub struct ManifestFile {
     pub columns: Vec<ManifestColumn>,
     /// `proven`, or `unproven` where a second page was needed.
     pub complete: String,
+    /// What its rows come to, by column: of one row every number, of several the sums of those that
+    /// add up; uniques never do.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub totals: BTreeMap<String, f64>,
+    /// What later answers changed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<Revision>,
+}
+
+/// A later answer that said something else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// From 1.
+    pub number: u32,
+    /// The tick of the run that wrote it.
+    pub tick: String,
+    /// Of the file before.
+    pub sha256_before: String,
+    /// The numbers that differ; empty where other values changed.
+    pub changed: Vec<Change>,
+}
+
+impl Revision {
+    /// How many a manifest keeps of one file.
+    pub const KEPT: usize = 20;
+}
+
+/// A number before and after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The column, or `rows`.
+    pub column: String,
+    /// `None`: there was none.
+    pub before: Option<f64>,
+    /// `None`: there is none.
+    pub after: Option<f64>,
 }
 
 /// One column.
@@ -81,7 +121,7 @@ pub struct ManifestFile {
 pub struct ManifestColumn {
     /// Its name.
     pub name: String,
-    /// `int64`, `float64`, `string`, `boolean`, `date` or `timestamp`.
+    /// `int64`, `float64`, `string`, `boolean`, `date`, `timestamp` or `session_events`.
     #[serde(rename = "type")]
     pub kind: String,
 }
@@ -109,12 +149,39 @@ impl ManifestColumn {
             DataType::Boolean => "boolean",
             DataType::Date32 => "date",
             DataType::Timestamp(..) => "timestamp",
+            DataType::List(_) => "session_events",
             _ => "string",
         };
         Self {
             name: field.name().clone(),
             kind: kind.to_owned(),
         }
+    }
+
+    /// What a column of that type is called here: JSON is text in a file.
+    pub fn kind_of(kind: ColumnType) -> &'static str {
+        match kind {
+            ColumnType::Json => ColumnType::String.name(),
+            kind => kind.name(),
+        }
+    }
+}
+
+impl ManifestFile {
+    /// Whether it stands where the other stood: at its path, or in its partition of a Delta table,
+    /// where every write has a new path.
+    fn replaces(&self, other: &Self) -> bool {
+        let identity = |file: &Self| {
+            let delta = file.format == "delta";
+            delta.then(|| {
+                (
+                    file.query.clone(),
+                    file.website_id.clone(),
+                    file.link_id.clone(),
+                )
+            })
+        };
+        self.path == other.path || (identity(self).is_some() && identity(self) == identity(other))
     }
 }
 
@@ -156,7 +223,7 @@ impl Manifest {
             let kept = old
                 .files
                 .into_iter()
-                .filter(|f| new.files.iter().all(|n| n.path != f.path));
+                .filter(|f| new.files.iter().all(|n| !n.replaces(f)));
             let kept: Vec<_> = kept.collect();
             let answered = |m: &Missing| {
                 let is = |query: &str, website: &Option<String>, link: &Option<String>| {
@@ -180,7 +247,7 @@ impl Manifest {
         Ok(new)
     }
 
-    pub(super) fn parse(text: &[u8], path: &Path) -> Result<Self, ExportError> {
+    pub(super) fn parse(text: &[u8], path: &str) -> Result<Self, ExportError> {
         #[derive(Deserialize)]
         struct Version {
             manifest_version: u32,
@@ -192,6 +259,7 @@ impl Manifest {
         let version: Version = serde_json::from_slice(text).map_err(wrong)?;
         if version.manifest_version > VERSION {
             return Err(ExportError::Newer {
+                what: "manifest",
                 found: version.manifest_version,
                 known: VERSION,
             });
@@ -230,9 +298,12 @@ mod tests {
                 rows: 1,
                 bytes: 1,
                 sha256: (*sha256).to_owned(),
+                definition_hash: None,
                 content: None,
                 columns: Vec::new(),
                 complete: "proven".to_owned(),
+                totals: BTreeMap::new(),
+                revisions: Vec::new(),
             })
             .collect();
         manifest
@@ -259,7 +330,7 @@ mod tests {
     #[test]
     fn a_newer_manifest_is_declined() {
         let text = manifest("s", &[]).to_text().replacen(": 1,", ": 9,", 1);
-        let error = Manifest::parse(text.as_bytes(), Path::new("m.json")).unwrap_err();
+        let error = Manifest::parse(text.as_bytes(), "m.json").unwrap_err();
         assert!(error.to_string().contains("version 9"), "{error}");
     }
 }

@@ -1,41 +1,46 @@
-//! Staging: a table becomes a complete file in a folder of ours, hashed, before anybody sees it.
+//! Staging: batches become a complete file in a folder of ours, hashed on the way, before anybody
+//! sees it.
 
 use std::{
-    fs,
-    io::{self, Read, Write},
-    path::Path,
-    sync::Arc,
+    fs, io,
+    path::{Path, PathBuf},
 };
 
-use arrow::{
-    csv,
-    error::ArrowError,
-    json::{self, writer::LineDelimited},
-    record_batch::RecordBatch,
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use tempfile::TempPath;
+
+use super::{
+    ExportError,
+    columnar::ColumnarFile,
+    hashed::Hashed,
+    text::{TextError, TextFile},
 };
-use flate2::write::GzEncoder;
-use parquet::{
-    arrow::ArrowWriter,
-    basic::{Compression as ParquetCompression, ZstdLevel},
-    file::properties::WriterProperties,
-};
-use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
+use crate::domain::job::{Compression, CsvStyle, Format};
 
-use super::ExportError;
-use crate::domain::job::{Compression, Format};
-
-/// Fast, and within a few percent of the levels that take much longer.
-const ZSTD_LEVEL: i32 = 3;
-
-/// Rows of a row group: it decides the memory of a writer and of its readers.
-const ROW_GROUP_ROWS: usize = 122_880;
+/// How a file is written.
+#[derive(Debug, Clone)]
+pub struct FileStyle {
+    /// The format.
+    pub format: Format,
+    /// Inside Parquet, or of the whole file.
+    pub compression: Compression,
+    /// Of zstd or gzip; `None`: 3 and 6.
+    pub level: Option<u32>,
+    /// Of CSV.
+    pub csv: CsvStyle,
+    /// Key-value metadata of Parquet; must be the same for the same window, whoever writes it.
+    pub metadata: Vec<(String, String)>,
+    /// Columns of texts that rarely repeat, for which no dictionary is made.
+    pub unlike: Vec<String>,
+    /// The column that all rows are sorted by, ascending and without nulls.
+    pub sorted_by: Option<usize>,
+}
 
 /// A complete file that nobody sees yet; gone when dropped.
 #[derive(Debug)]
 pub struct Staged {
-    /// The file.
-    pub file: NamedTempFile,
+    /// Where it lies.
+    pub path: TempPath,
     /// Rows in it.
     pub rows: u64,
     /// Its size.
@@ -44,137 +49,212 @@ pub struct Staged {
     pub sha256: String,
 }
 
-/// Writes a table to a file in `folder`. The same table gives the same bytes.
-///
-/// # Errors
-/// The folder cannot be written, or is full.
-pub fn stage(
-    table: &RecordBatch,
-    format: Format,
-    compression: Compression,
-    folder: &Path,
-) -> Result<Staged, ExportError> {
-    let fail = |source| ExportError::File {
+/// A file in the making; gone when dropped. The same batches give the same bytes.
+#[derive(Debug)]
+pub struct Stage {
+    sink: Sink,
+    path: TempPath,
+    folder: PathBuf,
+    rows: u64,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Columnar(Box<ColumnarFile>),
+    Text(Box<TextFile>),
+}
+
+impl Stage {
+    /// Begins a file in `folder`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or is full.
+    pub fn begin(
+        schema: &SchemaRef,
+        style: &FileStyle,
+        folder: &Path,
+    ) -> Result<Self, ExportError> {
+        fs::create_dir_all(folder).map_err(|source| unwritable(folder, source))?;
+        let file = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(folder)
+            .map_err(|source| unwritable(folder, source))?;
+        let (file, path) = file.into_parts();
+        let out = Hashed::new(file);
+        let sink = match style.format {
+            Format::Parquet | Format::Delta => {
+                Sink::Columnar(Box::new(ColumnarFile::begin(schema, style, out)?))
+            }
+            Format::Csv | Format::Jsonl => {
+                let begun = TextFile::begin(schema, style, out);
+                Sink::Text(Box::new(begun.map_err(|error| of_text(folder, error))?))
+            }
+        };
+        Ok(Self {
+            sink,
+            path,
+            folder: folder.to_owned(),
+            rows: 0,
+        })
+    }
+
+    /// Appends a batch of the schema that the file began with.
+    ///
+    /// # Errors
+    /// The folder is full.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ExportError> {
+        self.rows += batch.num_rows() as u64;
+        match &mut self.sink {
+            Sink::Columnar(file) => file.write(batch),
+            Sink::Text(file) => file
+                .write(batch)
+                .map_err(|error| of_text(&self.folder, error)),
+        }
+    }
+
+    /// The complete file.
+    ///
+    /// # Errors
+    /// The folder is full.
+    pub fn finish(self) -> Result<Staged, ExportError> {
+        let out = match self.sink {
+            Sink::Columnar(file) => file.finish()?,
+            Sink::Text(file) => file
+                .finish()
+                .map_err(|error| of_text(&self.folder, error))?,
+        };
+        let finished = out.finish();
+        let (bytes, sha256) = finished.map_err(|source| unwritable(&self.folder, source))?;
+        Ok(Staged {
+            path: self.path,
+            rows: self.rows,
+            bytes,
+            sha256,
+        })
+    }
+}
+
+fn unwritable(folder: &Path, source: io::Error) -> ExportError {
+    ExportError::File {
         path: folder.to_owned(),
         what: "written",
         source,
+    }
+}
+
+fn of_text(folder: &Path, error: TextError) -> ExportError {
+    match error {
+        TextError::Io(source) => unwritable(folder, source),
+        TextError::Arrow(source) => ExportError::Text(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, sync::Arc};
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use parquet::{
+        arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
+        file::reader::{FileReader, SerializedFileReader},
     };
-    fs::create_dir_all(folder).map_err(fail)?;
-    let mut file = NamedTempFile::new_in(folder).map_err(fail)?;
-    match format {
-        Format::Parquet => write_parquet(table, compression, file.as_file_mut())?,
-        Format::Csv | Format::Jsonl => {
-            let out = io::BufWriter::new(file.as_file_mut());
-            write_text(table, format, compression, out).map_err(|error| match error {
-                TextError::Io(source) => fail(source),
-                TextError::Arrow(source) => ExportError::Text(source),
-            })?;
+
+    use super::*;
+
+    fn table(n: i64) -> RecordBatch {
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("a,\"b\""), None]));
+        let counts: ArrayRef = Arc::new(Int64Array::from(vec![n, 2]));
+        RecordBatch::try_from_iter([("name", names), ("n", counts)]).unwrap()
+    }
+
+    fn style(format: Format, compression: Compression) -> FileStyle {
+        FileStyle {
+            format,
+            compression,
+            level: None,
+            csv: CsvStyle::default(),
+            metadata: vec![("databuddy.query".to_owned(), "pages".to_owned())],
+            unlike: Vec::new(),
+            sorted_by: Some(1),
         }
     }
-    file.as_file_mut().flush().map_err(fail)?;
-    file.as_file().sync_all().map_err(fail)?;
-    let (bytes, sha256) = hash(file.path()).map_err(fail)?;
-    Ok(Staged {
-        file,
-        rows: table.num_rows() as u64,
-        bytes,
-        sha256,
-    })
-}
 
-fn write_parquet(
-    table: &RecordBatch,
-    compression: Compression,
-    file: &mut fs::File,
-) -> Result<(), ExportError> {
-    let compression = match compression {
-        Compression::Zstd => ParquetCompression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?),
-        Compression::Snappy => ParquetCompression::SNAPPY,
-        Compression::None | Compression::Gzip => ParquetCompression::UNCOMPRESSED,
-    };
-    let properties = WriterProperties::builder()
-        .set_compression(compression)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_created_by("databuddy-jobs".to_owned())
-        .build();
-    let mut writer = ArrowWriter::try_new(file, Arc::clone(table.schema_ref()), Some(properties))?;
-    writer.write(table)?;
-    writer.close()?;
-    Ok(())
-}
-
-/// What can go wrong with a file of text.
-enum TextError {
-    Io(io::Error),
-    Arrow(ArrowError),
-}
-
-impl From<io::Error> for TextError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<ArrowError> for TextError {
-    fn from(error: ArrowError) -> Self {
-        Self::Arrow(error)
-    }
-}
-
-/// Packs the text of a table. Neither gzip nor zstd writes a time or a name into the file, so the
-/// same rows give the same bytes.
-fn write_text(
-    table: &RecordBatch,
-    format: Format,
-    compression: Compression,
-    out: impl Write,
-) -> Result<(), TextError> {
-    match compression {
-        Compression::Gzip => {
-            let mut packed = GzEncoder::new(out, flate2::Compression::default());
-            write_rows(table, format, &mut packed)?;
-            packed.finish()?.flush()?;
+    fn staged(batches: &[RecordBatch], style: &FileStyle, folder: &Path) -> Staged {
+        let mut stage = Stage::begin(&batches[0].schema(), style, folder).unwrap();
+        for batch in batches {
+            stage.write(batch).unwrap();
         }
-        Compression::Zstd => {
-            let mut packed = zstd::Encoder::new(out, ZSTD_LEVEL)?;
-            write_rows(table, format, &mut packed)?;
-            packed.finish()?.flush()?;
-        }
-        Compression::None | Compression::Snappy => {
-            let mut out = out;
-            write_rows(table, format, &mut out)?;
-            out.flush()?;
+        stage.finish().unwrap()
+    }
+
+    #[test]
+    fn equal_tables_give_equal_bytes_that_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let style = style(Format::Parquet, Compression::Zstd);
+        let one = staged(&[table(1), table(2)], &style, folder.path());
+        let two = staged(&[table(1), table(2)], &style, folder.path());
+        assert_eq!(
+            (&one.sha256, one.rows, one.bytes),
+            (&two.sha256, 4, two.bytes)
+        );
+        let file = fs::File::open(&one.path).unwrap();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let read: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
+        let expected = arrow::compute::concat_batches(&table(1).schema(), &[table(1), table(2)]);
+        assert_eq!(read, [expected.unwrap()]);
+        drop((one, two));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_parquet_file_says_what_it_is_and_how_it_is_sorted_and_has_a_page_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let style = style(Format::Parquet, Compression::Zstd);
+        let staged = staged(&[table(1)], &style, folder.path());
+        let reader = SerializedFileReader::new(fs::File::open(&staged.path).unwrap()).unwrap();
+        let file = reader.metadata().file_metadata();
+        let pairs = file.key_value_metadata().unwrap();
+        assert!(
+            pairs
+                .iter()
+                .any(|p| p.key == "databuddy.query" && p.value.as_deref() == Some("pages"))
+        );
+        assert_eq!(file.created_by(), Some("databuddy-jobs"));
+        let group = reader.metadata().row_group(0);
+        assert_eq!(group.sorting_columns().unwrap()[0].column_idx, 1);
+        for column in group.columns() {
+            assert!(column.statistics().is_some());
+            assert!(
+                column.offset_index_offset().is_some() && column.column_index_offset().is_some()
+            );
         }
     }
-    Ok(())
-}
 
-fn write_rows(table: &RecordBatch, format: Format, out: &mut dyn Write) -> Result<(), ArrowError> {
-    if format == Format::Jsonl {
-        // Every row has every key, so that each reader sees the same columns
-        let builder = json::WriterBuilder::new().with_explicit_nulls(true);
-        let mut writer = builder.build::<_, LineDelimited>(out);
-        writer.write(table)?;
-        return writer.finish();
-    }
-    csv::WriterBuilder::new()
-        .with_header(true)
-        .build(out)
-        .write(table)
-}
-
-/// Size and SHA-256 (hex) of a file.
-pub(super) fn hash(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((bytes, hex::encode(hasher.finalize())));
+    #[test]
+    fn text_is_packed_and_reads_back_the_same_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let json = "{\"name\":\"a,\\\"b\\\"\",\"n\":1}\n{\"name\":null,\"n\":2}\n";
+        let csv = "name,n\r\n\"a,\"\"b\"\"\",1\r\n,2\r\n";
+        for (format, expected) in [(Format::Jsonl, json), (Format::Csv, csv)] {
+            for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+                let style = style(format, compression);
+                let one = staged(&[table(1)], &style, folder.path());
+                let again = staged(&[table(1)], &style, folder.path());
+                assert_eq!(one.sha256, again.sha256, "{compression:?}");
+                let bytes = fs::read(&one.path).unwrap();
+                let mut text = String::new();
+                match compression {
+                    Compression::Gzip => {
+                        flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text)
+                    }
+                    Compression::Zstd => zstd::Decoder::new(&bytes[..])
+                        .unwrap()
+                        .read_to_string(&mut text),
+                    _ => (&bytes[..]).read_to_string(&mut text),
+                }
+                .unwrap();
+                assert_eq!(text, expected, "{compression:?}");
+            }
         }
-        bytes += read as u64;
-        hasher.update(&buffer[..read]);
     }
 }

@@ -1,12 +1,14 @@
 //! The lake against its manifests: whether every listed file is there, whole, and what it says.
 
-use std::{fs, io, path::Path};
-
-use parquet::file::reader::{FileReader, SerializedFileReader};
-
-use super::{
-    Destination, ExportError, Manifest, ManifestFile, destination::file_error, stage::hash,
+use parquet::{
+    errors::ParquetError,
+    file::metadata::{ParquetMetaData, ParquetMetaDataReader},
 };
+
+use super::{Destination, ExportError, Manifest, ManifestColumn, ManifestFile, SchemaLock};
+
+/// What is read of a Parquet file first: the footers of most files are shorter.
+const FOOTER_BYTES: u64 = 64 * 1024;
 
 /// A file that is not what its manifest says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,55 +20,30 @@ pub struct Mismatch {
 }
 
 impl Destination {
-    /// All manifests of the job, by unit: a day, or `START_END`.
-    ///
-    /// # Errors
-    /// The directory or a manifest cannot be read.
-    pub fn manifests(&self) -> Result<Vec<(String, Manifest)>, ExportError> {
-        let folder = self.manifest_folder();
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(file_error(&folder, "read")(error)),
-        };
-        let mut manifests = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(file_error(&folder, "read"))?.path();
-            let unit = path
-                .file_stem()
-                .and_then(|s| s.to_str())
-                .unwrap_or_default()
-                .to_owned();
-            if path.extension().is_none_or(|e| e != "json") || unit.starts_with('.') {
-                continue;
+    /// What is wrong with the files that a manifest lists. Each is read to its end.
+    pub async fn verify(&self, manifest: &Manifest, locks: &[SchemaLock]) -> Vec<Mismatch> {
+        let mut wrong = Vec::new();
+        for file in &manifest.files {
+            let lock = locks.iter().find(|lock| lock.query == file.query);
+            let mut what = self.wrong_with(file).await;
+            if what.is_none() {
+                what = lock.and_then(|lock| unlike_lock(file, lock));
             }
-            let text = fs::read(&path).map_err(file_error(&path, "read"))?;
-            manifests.push((unit, Manifest::parse(&text, &path)?));
+            if let Some(what) = what {
+                wrong.push(Mismatch {
+                    path: file.path.clone(),
+                    what,
+                });
+            }
         }
-        manifests.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(manifests)
+        wrong
     }
 
-    /// What is wrong with the files that a manifest lists.
-    pub fn verify(&self, manifest: &Manifest) -> Vec<Mismatch> {
-        let wrong = manifest.files.iter().filter_map(|file| {
-            let what = self.wrong_with(file)?;
-            Some(Mismatch {
-                path: file.path.clone(),
-                what,
-            })
-        });
-        wrong.collect()
-    }
-
-    fn wrong_with(&self, file: &ManifestFile) -> Option<String> {
-        let path = self.root().join(&file.path);
-        let (bytes, sha256) = match hash(&path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Some("it is missing".to_owned());
-            }
-            Err(error) => return Some(format!("it cannot be read: {error}")),
+    async fn wrong_with(&self, file: &ManifestFile) -> Option<String> {
+        let (bytes, sha256) = match self.measure(&file.path).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Some("it is missing".to_owned()),
+            Err(error) => return Some(format!("it cannot be read: {}", root_of(&error))),
         };
         if bytes != file.bytes {
             return Some(format!(
@@ -77,22 +54,49 @@ impl Destination {
         if sha256 != file.sha256 {
             return Some("its SHA-256 is not that of the manifest".to_owned());
         }
-        if file.format == "parquet" {
-            return wrong_parquet(&path, file);
+        if !matches!(file.format.as_str(), "parquet" | "delta") {
+            return None;
         }
-        None
+        match self.footer(file).await {
+            Ok(footer) => wrong_parquet(&footer, file),
+            Err(why) => Some(format!("its footer cannot be read: {why}")),
+        }
+    }
+
+    /// The footer of a Parquet file, of which no more is read than that.
+    async fn footer(&self, file: &ManifestFile) -> Result<ParquetMetaData, String> {
+        let mut most = FOOTER_BYTES;
+        loop {
+            let tail = self.tail(&file.path, most).await;
+            let tail = tail.map_err(|error| root_of(&error))?;
+            let mut reader = ParquetMetaDataReader::new();
+            match reader.try_parse_sized(&tail, file.bytes) {
+                Ok(()) => return reader.finish().map_err(|error| error.to_string()),
+                Err(ParquetError::NeedMoreData(needed)) if needed as u64 > most => {
+                    most = needed as u64;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
     }
 }
 
+/// A file that was written before a column was given another type.
+fn unlike_lock(file: &ManifestFile, lock: &SchemaLock) -> Option<String> {
+    let other = file.columns.iter().find_map(|column| {
+        let locked = ManifestColumn::kind_of(lock.kind_of(&column.name)?);
+        (locked != column.kind).then_some((column, locked))
+    });
+    let (column, locked) = other?;
+    Some(format!(
+        "its column `{}` is {}, and {locked} under the schema lock: write it again (`backfill {} --only all --force`)",
+        column.name, column.kind, lock.job
+    ))
+}
+
 /// Rows and columns by the footer: a hash says only that the file is the one that was written.
-fn wrong_parquet(path: &Path, file: &ManifestFile) -> Option<String> {
-    let opened = fs::File::open(path).map_err(|e| e.to_string());
-    let reader = opened.and_then(|f| SerializedFileReader::new(f).map_err(|e| e.to_string()));
-    let reader = match reader {
-        Ok(reader) => reader,
-        Err(error) => return Some(format!("its footer cannot be read: {error}")),
-    };
-    let metadata = reader.metadata().file_metadata();
+fn wrong_parquet(footer: &ParquetMetaData, file: &ManifestFile) -> Option<String> {
+    let metadata = footer.file_metadata();
     let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
     if rows != file.rows {
         return Some(format!(
@@ -108,4 +112,13 @@ fn wrong_parquet(path: &Path, file: &ManifestFile) -> Option<String> {
         .map(|column| column.name.as_str())
         .collect();
     (names != listed).then(|| "its columns are not those of the manifest".to_owned())
+}
+
+/// What the disk or the store said.
+fn root_of(error: &ExportError) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
