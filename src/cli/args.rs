@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
@@ -92,6 +93,8 @@ pub(super) enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Fill a range of windows in, resumable and never in the way of other runs
+    Backfill(BackfillArgs),
     /// Run every enabled job when it is due, until stopped
     Serve,
     /// The jobs with their schedule and last run
@@ -187,6 +190,57 @@ pub(super) struct RunArgs {
     /// Write and send even what is there already
     #[arg(long)]
     pub force: bool,
+}
+
+/// What `backfill` takes.
+#[derive(Debug, Args)]
+pub(super) struct BackfillArgs {
+    /// The job
+    pub job: String,
+    /// The first day
+    #[arg(long, value_name = "DATE")]
+    pub from: NaiveDate,
+    /// The last day
+    #[arg(long, value_name = "DATE")]
+    pub to: NaiveDate,
+    /// Which windows: those that lack files, those that failed, or all
+    #[arg(long, value_enum, default_value = "missing")]
+    pub only: OnlyWord,
+    /// Which windows come first
+    #[arg(long, value_enum, default_value = "oldest")]
+    pub order: OrderWord,
+    /// Send the reports of the windows too
+    #[arg(long)]
+    pub reports: bool,
+    /// Only this website
+    #[arg(long, value_name = "ID")]
+    pub website: Option<String>,
+    /// Override a key of the job
+    #[arg(long, value_name = "PATH=VALUE", value_parser = set_value)]
+    pub set: Vec<(String, String)>,
+    /// Write and send even what is there already, and take new column types
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Which windows a backfill fills in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnlyWord {
+    /// Those that lack a manifest or a file
+    Missing,
+    /// Those whose manifest lists a failed step
+    Failed,
+    /// All
+    All,
+}
+
+/// Which windows come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OrderWord {
+    /// The oldest
+    Oldest,
+    /// The newest
+    Newest,
 }
 
 /// What `track` takes.

@@ -14,9 +14,10 @@ use crate::{
     config::{Problem, Problems, Project},
     domain::{
         job::{Job, ReportSpec},
+        run::Trigger,
         schedule::Tick,
     },
-    engine::{EngineError, Events},
+    engine::{EngineError, Events, Order},
     report::Template,
 };
 
@@ -88,7 +89,12 @@ async fn online_problems(
     if problems.is_empty() {
         for (job, source) in project.jobs.iter().zip(&project.sources) {
             let tick = Tick(clock.now());
-            match session.engine.for_job(job).plan(job, tick).await {
+            match session
+                .engine
+                .for_job(job)
+                .plan(job, &Order::of(tick, Trigger::Manual))
+                .await
+            {
                 Ok(_) => {}
                 Err(EngineError::Plan(error)) => problems.extend(error.0.iter().map(|problem| {
                     let place = job

@@ -1,6 +1,7 @@
 //! The command line: arguments in, results on standard output, everything else on standard error.
 
 mod args;
+mod backfill;
 mod check;
 mod doctor;
 mod exit;
@@ -32,7 +33,7 @@ use exit::Exit;
 use crate::{clock::Clock, config::Problems, engine::EngineError};
 
 /// Commands of the contract that a later version builds.
-const NOT_BUILT_YET: [&str; 5] = ["backfill", "resend", "generate", "completions", "vacuum"];
+const NOT_BUILT_YET: [&str; 4] = ["resend", "generate", "completions", "vacuum"];
 
 /// What ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -98,14 +99,15 @@ async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Ex
         Command::Run(args) => run::run(&args, global, clock).await,
         Command::Plan(args) => plan::plan(&args, global, clock).await,
         Command::Check { jobs, online } => check::check(&jobs, online, global, clock).await,
+        Command::Backfill(args) => backfill::backfill(&args, global, clock).await,
         Command::Serve => serve::serve(global, clock).await,
         Command::List => list::list(global, clock).await,
         Command::Next { job, count } => list::next(job.as_deref(), count, global, clock),
         Command::Runs { job, limit } => runs::runs(job.as_deref(), limit, global, clock).await,
         Command::Show { run } => runs::show(&run, global, clock).await,
         Command::Preview(args) => preview::preview(&args, global, clock).await,
-        Command::Gaps { job } => verify::gaps(&job, global, clock),
-        Command::Verify { job } => verify::verify(&job, global),
+        Command::Gaps { job } => verify::gaps(&job, global, clock).await,
+        Command::Verify { job } => verify::verify(&job, global).await,
         Command::Websites => websites::websites(global, clock).await,
         Command::Types { name } => types::types(name.as_deref(), global, clock).await,
         Command::Health => health::health(global, clock).await,

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::job::Job,
-    engine::{Events, resolve_at},
+    domain::{job::Job, run::Trigger},
+    engine::{Events, Order, resolve_at},
     plan::Plan,
 };
 
@@ -28,7 +28,11 @@ pub(super) async fn plan(
     let mut documents = Vec::new();
     for job in &project.jobs {
         let tick = resolve_at(args.at, job, clock.now()).map_err(CliError::Argument)?;
-        let plan = session.engine.for_job(job).plan(job, tick).await?;
+        let plan = session
+            .engine
+            .for_job(job)
+            .plan(job, &Order::of(tick, Trigger::Manual))
+            .await?;
         if global.json {
             documents.push(document(job, &plan, rates));
         } else {

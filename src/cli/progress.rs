@@ -1,19 +1,22 @@
 //! Progress bars on a terminal, log lines elsewhere.
 
-use std::{io::IsTerminal, sync::Mutex, time::Duration};
+use std::{
+    io::IsTerminal,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Global, LogFormat};
-use crate::engine::{Event, Events};
+use crate::{
+    api::Client,
+    engine::{Event, Events},
+};
 
 /// A bar where a person watches, else log lines.
 pub(super) fn events(global: &Global) -> Events {
-    let watched = std::io::stderr().is_terminal()
-        && !global.no_progress
-        && !global.quiet
-        && global.log_format == LogFormat::Text;
-    if !watched {
+    if !is_watched(global) {
         return log_events();
     }
     let bar: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -43,6 +46,13 @@ pub(super) fn events(global: &Global) -> Events {
     })
 }
 
+fn is_watched(global: &Global) -> bool {
+    std::io::stderr().is_terminal()
+        && !global.no_progress
+        && !global.quiet
+        && global.log_format == LogFormat::Text
+}
+
 fn update(bar: &ProgressBar, event: &Event<'_>) {
     match event {
         Event::AttemptStarted { steps, number } => {
@@ -60,8 +70,101 @@ fn update(bar: &ProgressBar, event: &Event<'_>) {
             bar.set_message(format!("again in {seconds} s: {why}"));
         }
         Event::ArtifactDone(artifact) => bar.set_message(artifact.path.clone()),
+        Event::Revised {
+            query,
+            target,
+            change,
+        } => bar.suspend(|| tracing::warn!(query, of = target, "restated: {change}")),
         Event::DeliveryDone(delivery) => bar.set_message(format!("mail to {}", delivery.to)),
         _ => {}
+    }
+}
+
+/// The bar of a backfill: days or windows, rows, requests, the rate budget and the time that is left.
+#[derive(Clone)]
+pub(super) struct Backfill {
+    /// `None`: nobody watches.
+    bar: Option<ProgressBar>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    rows: u64,
+    before: u64,
+    client: Option<Client>,
+}
+
+impl Backfill {
+    pub(super) fn new(global: &Global) -> Self {
+        let bar = is_watched(global).then(|| {
+            let style = ProgressStyle::with_template(
+                "{spinner} {bar:24} {pos}/{len} windows, {eta} left {wide_msg}",
+            );
+            let bar = ProgressBar::new(0);
+            bar.set_style(style.expect("the template is a constant"));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self {
+            bar,
+            counts: Arc::default(),
+        }
+    }
+
+    /// Shows the requests and the rate budget of this client.
+    pub(super) fn watch(&self, client: &Client) {
+        self.counts
+            .lock()
+            .expect("nobody panics while it counts")
+            .client = Some(client.clone());
+    }
+
+    pub(super) fn events(&self) -> Events {
+        let Some(bar) = self.bar.clone() else {
+            return log_events();
+        };
+        let counts = Arc::clone(&self.counts);
+        Events::new(move |event| {
+            let mut counts = counts.lock().expect("nobody panics while it counts");
+            match event {
+                Event::Backfilling { units_done, units } => {
+                    bar.set_length(*units as u64);
+                    bar.set_position(*units_done as u64);
+                }
+                Event::StepDone {
+                    outcome: Ok(rows), ..
+                } => counts.rows += rows,
+                Event::Retrying { seconds, why, .. } => {
+                    bar.set_message(format!("again in {seconds} s: {why}"));
+                    return;
+                }
+                Event::RunFinished(run) => counts.before += run.requests,
+                Event::Revised {
+                    query,
+                    target,
+                    change,
+                } => {
+                    bar.suspend(|| tracing::warn!(query, of = target, "restated: {change}"));
+                }
+                _ => {}
+            }
+            let rate = counts.client.as_ref().map(Client::rate);
+            let rate = rate.map_or_else(String::new, |rate| {
+                let seconds = rate.window.as_secs();
+                format!(", {} of {} in {seconds} s used", rate.used, rate.allowed)
+            });
+            bar.set_message(format!(
+                "{} rows, {} requests{rate}",
+                counts.rows, counts.before
+            ));
+        })
+    }
+
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -95,6 +198,14 @@ pub(super) fn log_events() -> Events {
         Event::ArtifactDone(a) => {
             tracing::info!(path = %a.path, rows = a.rows, bytes = a.bytes, written = a.written, "file in place");
         }
+        Event::Backfilling { units_done, units } => {
+            tracing::info!(units_done, units, "backfill");
+        }
+        Event::Revised {
+            query,
+            target,
+            change,
+        } => tracing::warn!(query, of = target, "restated: {change}"),
         Event::DeliveryDone(d) => {
             tracing::info!(report = %d.report, to = %d.to, state = d.state.name(), "mail");
         }

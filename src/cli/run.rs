@@ -13,7 +13,10 @@ use super::{
 use crate::{
     clock::Clock,
     config::{MailUrl, Project},
-    domain::run::{DeliveryState, RunRecord, RunState, Trigger},
+    domain::{
+        destination::DestinationUrl,
+        run::{DeliveryState, RunRecord, RunState, Trigger},
+    },
     engine::{Order, resolve_at},
 };
 
@@ -36,9 +39,8 @@ pub(super) async fn run(args: &RunArgs, global: &Global, clock: &Clock) -> Resul
             continue;
         };
         let order = Order {
-            tick: ticks[index],
-            trigger: Trigger::Manual,
             force: args.force,
+            ..Order::of(ticks[index], Trigger::Manual)
         };
         if let Some(outcome) = session
             .engine
@@ -128,7 +130,14 @@ fn where_to_look(project: &Project, records: &[&RunRecord]) {
         if !records.iter().any(|r| ran(&r)) {
             continue;
         }
-        let mut folders: Vec<String> = job.exports.iter().map(|e| shown(&clean(&e.to))).collect();
+        let mut folders: Vec<String> = job
+            .exports
+            .iter()
+            .map(|export| match &export.to {
+                DestinationUrl::Directory(folder) => shown(&clean(folder)),
+                DestinationUrl::Bucket(url) => url.to_string(),
+            })
+            .collect();
         folders.dedup();
         for folder in folders {
             print::line(format!(

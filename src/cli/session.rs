@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::{
     CliError,
@@ -16,7 +16,8 @@ use crate::{
     api::{Client, ClientOptions},
     clock::Clock,
     config::{Auth, Environment, MailUrl, Options, Project, Settings, load, load_settings},
-    engine::{Engine, EngineError, Events},
+    engine::{Engine, EngineError, Events, HEAVY, abandon_dead_runs},
+    export::Destinations,
     mail::Transport,
     sandbox::{Sandbox, SandboxOptions},
     secret::Secret,
@@ -70,10 +71,8 @@ pub(super) async fn open_store(settings: &Settings, clock: &Clock) -> Result<Sto
     let store = Store::open(&settings.store)
         .await
         .map_err(EngineError::from)?;
-    let dead = store
-        .abandon_dead_runs(clock.now())
-        .await
-        .map_err(EngineError::from)?;
+    let lake = Destinations::new(settings.stores.clone());
+    let dead = abandon_dead_runs(&settings.store, &store, &lake, clock).await?;
     if dead > 0 {
         let runs = if dead == 1 { "run was" } else { "runs were" };
         print::note(format!(
@@ -115,6 +114,7 @@ impl Api {
             requests_per_minute: settings.requests_per_minute,
             custom_per_minute: settings.custom_per_minute,
             max_in_flight: settings.max_in_flight,
+            gzip: settings.gzip,
             user_agent: concat!("databuddy-jobs/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         let mut basket_url = settings.basket_url.clone();
@@ -187,11 +187,15 @@ impl Session {
             settings: Arc::new(settings.clone()),
             client: api.client.clone(),
             store: Arc::new(open_store(settings, clock).await?),
+            destinations: Arc::new(Destinations::new(settings.stores.clone())),
             transport: transport.map(Arc::new),
             source: api.source.clone(),
             clock: clock.clone(),
             events,
             server: Arc::new(OnceCell::new()),
+            sizes: Arc::default(),
+            heavy: Arc::new(Semaphore::new(HEAVY)),
+            gives_way: false,
         };
         Ok(Self { engine, api })
     }

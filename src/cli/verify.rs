@@ -10,20 +10,24 @@ use crate::{
     clock::Clock,
     domain::job::{Export, Job},
     engine::EngineError,
-    export::{Destination, Manifest},
+    export::{Destinations, Manifest},
 };
 
 type Units = Vec<(String, Manifest)>;
 
-pub(super) fn verify(job: &str, global: &Global) -> Result<Exit, CliError> {
+pub(super) async fn verify(job: &str, global: &Global) -> Result<Exit, CliError> {
     let project = project(global, &[job.to_owned()], &[])?;
     let job = &project.jobs[0];
     let (mut files, mut wrong) = (0, Vec::new());
+    let lake = Destinations::new(project.settings.stores.clone());
     for export in destinations(job) {
-        let destination = Destination::existing(&export.to, &job.name);
-        for (unit, manifest) in manifests(&destination)? {
+        let destination = lake.open(&export.to, &job.name);
+        let destination = destination.map_err(EngineError::from)?;
+        let locks = destination.locks().await.map_err(EngineError::from)?;
+        let units = destination.manifests().await.map_err(EngineError::from)?;
+        for (unit, manifest) in units {
             files += manifest.files.len();
-            for mismatch in destination.verify(&manifest) {
+            for mismatch in destination.verify(&manifest, &locks).await {
                 wrong.push((export.to_label.clone(), unit.clone(), mismatch));
             }
         }
@@ -59,7 +63,7 @@ pub(super) fn verify(job: &str, global: &Global) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-pub(super) fn gaps(job: &str, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
+pub(super) async fn gaps(job: &str, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
     let project = project(global, &[job.to_owned()], &[])?;
     let job = &project.jobs[0];
     let zone = match project.settings.api_days {
@@ -68,8 +72,11 @@ pub(super) fn gaps(job: &str, global: &Global, clock: &Clock) -> Result<Exit, Cl
     };
     let today = clock.now().with_timezone(&zone).date_naive();
     let mut found = Vec::new();
+    let lake = Destinations::new(project.settings.stores.clone());
     for export in destinations(job) {
-        let units = manifests(&Destination::existing(&export.to, &job.name))?;
+        let destination = lake.open(&export.to, &job.name);
+        let destination = destination.map_err(EngineError::from)?;
+        let units = destination.manifests().await.map_err(EngineError::from)?;
         for (day, why) in missing(&units, today) {
             found.push((export.to_label.clone(), day, why));
         }
@@ -93,7 +100,7 @@ pub(super) fn gaps(job: &str, global: &Global, clock: &Clock) -> Result<Exit, Cl
         print::line("no gaps");
     } else {
         print::note(format!(
-            "fill a day with: databuddy-jobs run {} --at DAY (the day after it)",
+            "fill them in with: databuddy-jobs backfill {} --from DAY --to DAY",
             job.name
         ));
     }
@@ -107,10 +114,6 @@ fn destinations(job: &Job) -> Vec<&Export> {
         .iter()
         .filter(|export| seen.insert(&export.to))
         .collect()
-}
-
-fn manifests(destination: &Destination) -> Result<Units, CliError> {
-    Ok(destination.manifests().map_err(EngineError::from)?)
 }
 
 /// Days between the first one that is there and yesterday that have no manifest, and units whose

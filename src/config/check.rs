@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use crate::{
-    domain::{preset::Preset, schedule::Schedule},
+    domain::{destination::BucketUrl, preset::Preset, schedule::Schedule},
     plan::{PLACEHOLDERS, check_path_template},
 };
 
@@ -192,9 +192,19 @@ fn path_template(text: &str) -> Result<(), Bad> {
 
 fn destination(text: &str) -> Result<(), Bad> {
     if text.contains("://") {
+        return match BucketUrl::parse(text) {
+            Ok(_) => Ok(()),
+            Err(why) => bad(why.message, why.hint),
+        };
+    }
+    let scheme = text.split_once(":/").map(|(scheme, _)| scheme);
+    if let Some(scheme @ ("s3" | "gs" | "az")) = scheme {
         return bad(
-            format!("`{text}` is not built yet: exports go to local directories"),
-            "write a directory, relative to the project".to_owned(),
+            format!(
+                "`{}` is neither a directory nor a bucket",
+                text.escape_debug()
+            ),
+            format!("write {scheme}://bucket/prefix"),
         );
     }
     if text.trim().is_empty() || text.contains('\0') {

@@ -19,14 +19,11 @@ use super::{
 use crate::domain::job::Job;
 
 /// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 18] = [
+pub(super) const NOT_BUILT_YET: [&str; 15] = [
     "catch_up",
     "overlap",
     "dst",
     "jitter",
-    "drift",
-    "nested",
-    "pii",
     "together",
     "attach",
     "when",

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::domain::{
     custom::Aggregate,
-    job::{Compare, Compression, Format, Per},
+    job::{Compare, Compression, Drift, Format, Nested, Per, Pii},
     query::{ColumnType, Granularity, Operator},
 };
 
@@ -133,7 +133,7 @@ pub(super) struct ExportKeys {
     /// The file format.
     #[schemars(example = &"parquet")]
     pub(super) format: FormatName,
-    /// A directory, relative to the project.
+    /// A directory, relative to the project; or `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
     #[schemars(example = &"./out/lake")]
     pub(super) to: DestinationText,
     /// Names of queries.
@@ -148,6 +148,43 @@ pub(super) struct ExportKeys {
     /// Inside Parquet `zstd`, `snappy` or `none`; of CSV and JSON lines `gzip`, `zstd` or `none`.
     #[schemars(extend("x-default" = "`zstd` for Parquet, else `none`"), example = &"zstd")]
     pub(super) compression: Option<CompressionName>,
+    /// How hard it packs: of zstd 1 (fast) to 22 (small), of gzip 1 to 9.
+    #[schemars(range(min = 1, max = 22), extend("x-default" = "`3` for zstd, `6` for gzip"), example = 9)]
+    pub(super) compression_level: Option<u32>,
+    /// What CSV does beyond RFC 4180.
+    #[serde(default)]
+    pub(super) csv: CsvKeys,
+    /// What a column does that the schema lock does not have: `evolve` adds it, `freeze` fails the step.
+    #[serde(default = "evolve")]
+    pub(super) drift: DriftName,
+    /// Nested values of known shape (`events` of sessions): `json` text, or `struct` for lists and structs in Parquet and JSON lines. Others are always JSON text.
+    #[serde(default = "json_text")]
+    pub(super) nested: NestedName,
+    /// Columns that name people (`email`, `ip`, `user_agent` and alike): `refuse` the query, `hash` them with SHA-256, or `allow` them.
+    #[serde(default = "refuse")]
+    pub(super) pii: PiiName,
+}
+
+impl Default for CsvKeys {
+    fn default() -> Self {
+        Self {
+            null_text: String::new(),
+            formulas: keep(),
+        }
+    }
+}
+
+/// What CSV does beyond RFC 4180.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CsvKeys {
+    /// What stands for null, so that it is told from an empty text.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "nothing"), example = &"\\N")]
+    pub(super) null_text: String,
+    /// `guard` puts an apostrophe before texts that a spreadsheet would run as a formula.
+    #[serde(default = "keep")]
+    pub(super) formulas: FormulasName,
 }
 
 /// A mail that a job sends.
@@ -412,6 +449,7 @@ words! {
         Parquet = "parquet" => Format::Parquet,
         Csv = "csv" => Format::Csv,
         Jsonl = "jsonl" => Format::Jsonl,
+        Delta = "delta" => Format::Delta,
     }
     PerName => Per { Day = "day" => Per::Day, Window = "window" => Per::Window }
     CompressionName => Compression {
@@ -420,6 +458,14 @@ words! {
         Gzip = "gzip" => Compression::Gzip,
         None = "none" => Compression::None,
     }
+    DriftName => Drift { Evolve = "evolve" => Drift::Evolve, Freeze = "freeze" => Drift::Freeze }
+    NestedName => Nested { Json = "json" => Nested::Json, Struct = "struct" => Nested::Struct }
+    PiiName => Pii {
+        Refuse = "refuse" => Pii::Refuse,
+        Hash = "hash" => Pii::Hash,
+        Allow = "allow" => Pii::Allow,
+    }
+    FormulasName => bool { Keep = "keep" => false, Guard = "guard" => true }
     CompareName => Compare {
         PreviousWindow = "previous_window" => Compare::PreviousWindow,
         SameWindowLastYear = "same_window_last_year" => Compare::SameWindowLastYear,
@@ -446,6 +492,7 @@ words! {
         Date = "date" => ColumnType::Date,
         Timestamp = "timestamp" => ColumnType::Timestamp,
         Json = "json" => ColumnType::Json,
+        SessionEvents = "session_events" => ColumnType::SessionEvents,
     }
     AggregateName => Aggregate {
         Count = "count" => Aggregate::Count,
@@ -526,6 +573,22 @@ fn half_minute() -> Span {
 
 fn quarter_hour() -> Span {
     span("15m")
+}
+
+fn keep() -> FormulasName {
+    FormulasName::Keep
+}
+
+fn evolve() -> DriftName {
+    DriftName::Evolve
+}
+
+fn json_text() -> NestedName {
+    NestedName::Json
+}
+
+fn refuse() -> PiiName {
+    PiiName::Refuse
 }
 
 fn day() -> PerName {

@@ -13,6 +13,7 @@ mod settings;
 mod settings_keys;
 mod source;
 mod spans;
+mod stores;
 mod together;
 mod walk;
 
@@ -98,6 +99,20 @@ pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project
         problems.push(Problem::of_file(root.join("jobs"), message, Some(hint)));
     }
     check_jobs(&jobs, &sources, &mut problems);
+    if let Some(settings) = &settings {
+        let surveyed = stores::Survey {
+            settings,
+            file: &source,
+            env,
+            jobs: &jobs,
+            sources: &sources,
+        };
+        problems.extend(surveyed.problems());
+        // Of some jobs alone nobody can tell what the others need
+        if options.only.is_empty() {
+            warnings.extend(surveyed.warnings());
+        }
+    }
     match (settings, Problems::of(problems)) {
         (Some(settings), None) => Ok(Project {
             root,

@@ -172,6 +172,10 @@ fn below(root: &Value, schema: &Value, prefix: &str, rows: &mut Vec<Row>) {
             open = mapping_of(root, items);
             infix = "[].";
         }
+        if let Some(values) = values_of(root, entry) {
+            open = mapping_of(root, values);
+            infix = ".NAME.";
+        }
         if let Some(mapping) = open {
             below(root, mapping, &format!("{key}{infix}"), &mut children);
         }
@@ -225,6 +229,13 @@ fn items_of<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
         .filter(|items| mapping_of(root, items).is_some())
 }
 
+/// The schema of the values of the mapping that this may be, where they may be mappings.
+fn values_of<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
+    resolve(root, schema)
+        .get("additionalProperties")
+        .filter(|values| values.is_object() && mapping_of(root, values).is_some())
+}
+
 /// The type in words.
 fn kind(root: &Value, schema: &Value) -> String {
     let schema = resolve(root, schema);
@@ -248,6 +259,7 @@ fn kind(root: &Value, schema: &Value) -> String {
             let items = schema.get("items").map(|items| kind(root, items));
             format!("list of {}", items.unwrap_or_else(|| "values".to_owned()))
         }
+        (_, ["object"]) if values_of(root, schema).is_some() => "mapping of names".to_owned(),
         (_, ["object"]) if schema["additionalProperties"].is_object() => {
             format!("mapping to {}", kind(root, &schema["additionalProperties"]))
         }

@@ -1,6 +1,9 @@
 //! `databuddy-jobs.yaml`: flag, environment, file, default, in this order.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use schemars::SchemaGenerator;
 use serde_json::Value;
@@ -13,9 +16,13 @@ use super::{
     job_file::{NOT_BUILT_YET as JOB_KEYS_NOT_BUILT_YET, pointer_of},
     settings_keys::{AuthName, DaysName, SettingsKeys},
     source::Source,
+    stores,
     walk::walk,
 };
-use crate::{domain::window::ServerDays, secret::Secret};
+use crate::{
+    domain::{destination::BucketAccess, window::ServerDays},
+    secret::Secret,
+};
 
 /// The settings of a project.
 #[derive(Debug, Clone)]
@@ -36,8 +43,12 @@ pub struct Settings {
     pub custom_per_minute: u32,
     /// Default 8.
     pub max_in_flight: u32,
+    /// Whether answers may come packed; default true.
+    pub gzip: bool,
     /// The `SQLite` file.
     pub store: PathBuf,
+    /// How buckets are reached, by the name that destinations give them.
+    pub stores: BTreeMap<String, BucketAccess>,
     /// Where mails go; `None`: nowhere.
     pub mail_url: Option<MailUrl>,
     /// The sender.
@@ -66,7 +77,7 @@ pub enum MailUrl {
 }
 
 /// Keys of the contract that a later version builds.
-const NOT_BUILT_YET: [&str; 2] = ["stores", "web"];
+const NOT_BUILT_YET: [&str; 1] = ["web"];
 
 /// The JSON Schema of the settings, without that of `defaults`.
 pub(super) fn schema() -> Value {
@@ -110,7 +121,7 @@ pub(super) fn read(
     if !missing_file {
         findings.extend(walk(&schema(), &value, &NOT_BUILT_YET));
     }
-    let keys = if missing_file || !findings.is_empty() {
+    let keys: Option<SettingsKeys> = if missing_file || !findings.is_empty() {
         Some(SettingsKeys::default())
     } else {
         serde_path_to_error::deserialize(value)
@@ -120,6 +131,8 @@ pub(super) fn read(
             })
             .ok()
     };
+    let stores = keys.iter().flat_map(|keys| &keys.stores);
+    findings.extend(stores.flat_map(|(name, keys)| stores::contradictions(name, keys)));
     problems.extend(findings.into_iter().map(|finding| {
         let place = source.place(&finding, false).unwrap_or(0..0);
         let finding = Finding {
@@ -220,7 +233,13 @@ fn resolve(
         requests_per_minute: keys.api.requests_per_minute.unwrap_or(120),
         custom_per_minute: keys.api.custom_requests_per_minute.unwrap_or(30),
         max_in_flight: keys.api.max_in_flight.unwrap_or(8),
+        gzip: keys.api.gzip.unwrap_or(true),
         store: store.unwrap_or_else(|| root.join(state)),
+        stores: keys
+            .stores
+            .into_iter()
+            .map(|(name, keys)| (name, stores::access(keys, root)))
+            .collect(),
         mail_url,
         mail_from: from,
         mail_unsubscribe: keys.mail.unsubscribe.map(|m| m.0),

@@ -1,6 +1,6 @@
 //! The keys of `databuddy-jobs.yaml`. Their comments are the descriptions of `docs/settings.md`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -16,6 +16,8 @@ pub(super) struct SettingsKeys {
     pub(super) api: ApiKeys,
     /// The run store.
     pub(super) store: StoreKeys,
+    /// How buckets are reached, by the name that `to` gives them: `s3://NAME/prefix`. A bucket without an entry is reached as its cloud usually is.
+    pub(super) stores: BTreeMap<String, BucketKeys>,
     /// Where mails go.
     pub(super) mail: MailKeys,
     /// Keys of a job that every job takes unless it has its own.
@@ -50,6 +52,9 @@ pub(super) struct ApiKeys {
     /// Requests at once.
     #[schemars(extend("x-default" = "`8`"), range(min = 1, max = 20))]
     pub(super) max_in_flight: Option<u32>,
+    /// Whether answers may come packed; a server on the same machine costs less time without.
+    #[schemars(extend("x-default" = "`true`"))]
+    pub(super) gzip: Option<bool>,
 }
 
 /// The run store.
@@ -59,6 +64,45 @@ pub(super) struct StoreKeys {
     /// The `SQLite` file, relative to the project.
     #[schemars(extend("x-default" = "`sqlite://.databuddy-jobs/state.db`", "x-env" = "DATABUDDY_JOBS_STORE"))]
     pub(super) url: Option<StoreUrl>,
+}
+
+/// How a bucket is reached.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct BucketKeys {
+    /// What the bucket or container is really called.
+    #[schemars(extend("x-default" = "NAME"))]
+    pub(super) bucket: Option<String>,
+    /// The server's address, where it is not the cloud's own; `http://` sends without encryption.
+    #[schemars(extend("x-default" = "the cloud's"))]
+    pub(super) endpoint: Option<HttpUrl>,
+    /// S3: the region.
+    #[schemars(extend("x-default" = "`AWS_REGION`, else `us-east-1`"))]
+    pub(super) region: Option<String>,
+    /// S3: `true`: the bucket stands in the path of the address; `false`: before its host.
+    #[schemars(extend("x-default" = "`true`"))]
+    pub(super) path_style: Option<bool>,
+    /// S3: the id of the access key; with it nothing is taken from the environment.
+    #[schemars(extend("x-default" = "the environment's"))]
+    pub(super) access_key_id: Option<String>,
+    /// S3: the access key.
+    #[schemars(extend("x-default" = "the environment's"))]
+    pub(super) secret_access_key: Option<String>,
+    /// S3: the token of temporary keys.
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) session_token: Option<String>,
+    /// Azure: the storage account.
+    #[schemars(extend("x-default" = "`AZURE_STORAGE_ACCOUNT_NAME`"))]
+    pub(super) account: Option<String>,
+    /// Azure: a key of the storage account; with it nothing is taken from the environment.
+    #[schemars(extend("x-default" = "the environment's"))]
+    pub(super) account_key: Option<String>,
+    /// Azure: a shared access signature in place of the key.
+    #[schemars(extend("x-default" = "the environment's"))]
+    pub(super) sas_token: Option<String>,
+    /// Google: the JSON file of a service account, relative to the project.
+    #[schemars(extend("x-default" = "the environment's"))]
+    pub(super) service_account: Option<String>,
 }
 
 /// Where mails go.

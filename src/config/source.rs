@@ -17,7 +17,19 @@ pub(super) struct Source {
 }
 
 /// Last words of pointers whose values must not be shown.
-const SECRET_KEYS: [&str; 6] = ["key", "token", "secret", "password", "access_key", "url"];
+const SECRET_KEYS: [&str; 11] = [
+    "key",
+    "token",
+    "secret",
+    "password",
+    "access_key",
+    "url",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "account_key",
+    "sas_token",
+];
 
 impl Source {
     /// A file that is not there.

@@ -52,7 +52,7 @@ queries:
     limit: 0
 exports:
   - format: parquett
-    to: s3://bucket/x
+    to: s4://bucket/x
     queries: [page]
 timeout: soon
 ";
@@ -67,7 +67,7 @@ timeout: soon
         (12, 33, "`op` cannot be `startswith`", "`starts_with`"),
         (13, 12, "`limit` must lie between 1", ""),
         (15, 13, "`format` cannot be `parquett`", "`parquet`"),
-        (16, 9, "not built yet", "write a directory"),
+        (16, 9, "`s4://` is no destination", "write a directory"),
         (18, 10, "`soon` is no duration", "30s"),
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
@@ -511,5 +511,116 @@ exports: [{ format: csv, to: out }]
             line == at && text.contains(part),
             "{part} is missing in: {text}"
         );
+    }
+}
+
+#[test]
+fn stores_and_destinations_that_do_not_fit_each_other_are_found_at_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("jobs")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "jobs/a.yaml",
+        "preset: yesterday
+queries: [summary]
+exports:
+  - { format: csv, to: 's3://lake/a' }
+  - { format: csv, to: 'az://blobs' }
+  - { format: csv, to: 'gs://lake2' }
+",
+    );
+    write(
+        "databuddy-jobs.yaml",
+        "stores:
+  lake:
+    account: acme
+    access_key_id: AKIDEXAMPLE
+    session_token: secret-token-1
+  lake2:
+    endpont: http://x
+  lake3: {}
+",
+    );
+    let problems = |env: &[(&str, &str)]| {
+        let env = Environment::from_pairs(env.iter().copied());
+        let loaded = load(folder.path(), &env, &Options::default());
+        let problems = loaded.unwrap_err();
+        let text = problems.render();
+        let found: Vec<_> = problems
+            .iter()
+            .map(|p| (p.line, p.message.clone()))
+            .collect();
+        (found, text)
+    };
+    let (_, text) = problems(&[]);
+    assert!(text.contains("unknown key `endpont`") && text.contains("did you mean `endpoint`?"));
+    write(
+        "databuddy-jobs.yaml",
+        "stores:
+  lake:
+    account: acme
+    access_key_id: AKIDEXAMPLE
+    session_token: secret-token-1
+  lake3: {}
+",
+    );
+    let (found, text) = problems(&[]);
+    let expected = [
+        (4, "`access_key_id` lacks its `secret_access_key`"),
+        (
+            3,
+            "`account` is of Azure Blob Storage, and `s3://lake/a` is S3",
+        ),
+        (5, "`az://blobs` lacks its storage account"),
+    ];
+    for (line, message) in expected {
+        assert!(found.contains(&(line, message.to_owned())), "{found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(
+        text.contains("`stores.blobs.account`") && !text.contains("AKIDEXAMPLE"),
+        "{text}"
+    );
+
+    // The environment may name the account; an entry that nothing uses is a slip
+    write("databuddy-jobs.yaml", "stores:\n  lake3: {}\n");
+    let env = Environment::from_pairs([("AZURE_STORAGE_ACCOUNT_NAME", "acme")]);
+    let project = load(folder.path(), &env, &Options::default()).unwrap();
+    assert_eq!(project.warnings.len(), 1, "{:#?}", project.warnings);
+    let warning = &project.warnings[0];
+    assert_eq!(
+        (warning.line, warning.message.as_str()),
+        (2, "no job writes to the bucket `lake3`")
+    );
+    assert_eq!(warning.hint.as_deref(), Some("did you mean `lake`?"));
+}
+
+#[test]
+fn an_entry_of_stores_reaches_the_settings_and_its_secrets_do_not_print() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "stores:
+  lake:
+    bucket: real-lake
+    endpoint: http://127.0.0.1:9000
+    region: eu-central-1
+    path_style: false
+    access_key_id: AKIDEXAMPLE
+    secret_access_key: very-secret
+    session_token: token-secret
+  vault: { account: acme, sas_token: sas-secret }
+  g: { service_account: keys/g.json }
+";
+    std::fs::write(folder.path().join("databuddy-jobs.yaml"), text).unwrap();
+    let (_, settings) = load_settings(folder.path(), &Environment::from_pairs([]), false).unwrap();
+    let lake = &settings.stores["lake"];
+    assert_eq!(lake.bucket.as_deref(), Some("real-lake"));
+    assert_eq!(lake.path_style, Some(false));
+    let keys = lake.keys.as_ref().unwrap();
+    assert_eq!(keys.secret_access_key.expose(), "very-secret");
+    let file = settings.stores["g"].service_account.as_ref().unwrap();
+    assert_eq!(*file, folder.path().join("keys/g.json"));
+    let shown = format!("{settings:?}");
+    for secret in ["very-secret", "token-secret", "sas-secret", "AKIDEXAMPLE"] {
+        assert!(!shown.contains(secret), "{shown}");
     }
 }

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     domain::{
-        job::{Compression, Export, Format, Job, Per, ReportSpec, Retry, WebsiteSelector},
+        destination::{BucketUrl, DestinationUrl},
+        job::{
+            Compression, CsvStyle, Export, Format, Job, Per, ReportSpec, Retry, WebsiteSelector,
+        },
         preset::Preset,
         schedule::Schedule,
         window::WindowSpec,
@@ -197,7 +200,7 @@ fn to_export(
         keys.compression
             .map(super::job_keys::CompressionName::value),
     ) {
-        (Format::Parquet, Some(Compression::Gzip)) => {
+        (Format::Parquet | Format::Delta, Some(Compression::Gzip)) => {
             let hint = "write zstd, snappy or none".to_owned();
             notes.wrong(
                 &format!("{pointer}/compression"),
@@ -215,20 +218,57 @@ fn to_export(
             );
             Compression::None
         }
-        (Format::Parquet, given) => given.unwrap_or(Compression::Zstd),
+        (Format::Parquet | Format::Delta, given) => given.unwrap_or(Compression::Zstd),
         (Format::Csv | Format::Jsonl, given) => given.unwrap_or(Compression::None),
     };
+    if let (Compression::Gzip, Some(level @ 10..)) = (compression, keys.compression_level) {
+        notes.wrong(
+            &format!("{pointer}/compression_level"),
+            format!("gzip has the levels 1 to 9, not {level}"),
+            None,
+        );
+    }
+    if format == Format::Delta && keys.path.is_some() {
+        notes.wrong(
+            &format!("{pointer}/path"),
+            "a Delta table lies in a folder called as its query: it has no `path`",
+            "remove it; `to` says where the tables lie".to_owned(),
+        );
+    }
+    if format == Format::Delta && !cfg!(feature = "delta") {
+        notes.wrong(
+            &format!("{pointer}/format"),
+            "this program was built without Delta tables",
+            "build it with `cargo build --release --features delta`, or write `parquet`".to_owned(),
+        );
+    }
     let export = Export {
         format,
-        to: root.join(&keys.to.0),
+        to: destination(&keys.to.0, root),
         to_label: keys.to.0,
         queries,
         path: keys.path.map(|path| path.0),
         per: keys.per.value(),
         compression,
+        level: keys.compression_level,
+        csv: CsvStyle {
+            null_text: keys.csv.null_text,
+            guard_formulas: keys.csv.formulas.value(),
+        },
+        drift: keys.drift.value(),
+        nested: keys.nested.value(),
+        pii: keys.pii.value(),
     };
     check_template(&pointer, &export, notes);
     export
+}
+
+/// The schema walk has let through either a URL of a bucket or a directory.
+fn destination(text: &str, root: &Path) -> DestinationUrl {
+    match BucketUrl::parse(text) {
+        Ok(url) => DestinationUrl::Bucket(url),
+        Err(_) => DestinationUrl::Directory(root.join(text)),
+    }
 }
 
 /// A template that cannot tell files apart is found before anything runs.
@@ -275,11 +315,20 @@ fn check_paths(exports: &[Export], notes: &mut Notes) {
 /// A query whose files two exports would both write.
 pub(super) fn same_file<'a>(one: &'a Export, other: &Export) -> Option<&'a str> {
     let squeeze = |text: &str| text.split_whitespace().collect::<String>();
-    let same = clean(&one.to) == clean(&other.to)
+    let same = same_place(&one.to, &other.to)
         && one.format == other.format
         && one.path.as_deref().map(squeeze) == other.path.as_deref().map(squeeze);
     let query = one.queries.iter().find(|q| other.queries.contains(q));
     query.filter(|_| same).map(String::as_str)
+}
+
+fn same_place(one: &DestinationUrl, other: &DestinationUrl) -> bool {
+    match (one, other) {
+        (DestinationUrl::Directory(one), DestinationUrl::Directory(other)) => {
+            clean(one) == clean(other)
+        }
+        (one, other) => one == other,
+    }
 }
 
 /// A path without `.` and `..`, without asking the disk.

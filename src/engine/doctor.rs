@@ -15,7 +15,7 @@ use crate::{
         website::Website,
         window::{ServerDays, WindowSpec},
     },
-    export::Destination,
+    export::{ExportError, Probe},
 };
 
 /// A clock that is further off than this shifts presets near midnight.
@@ -74,7 +74,7 @@ impl Engine {
         }
         findings.push(self.check_clock().await);
         findings.push(self.check_store().await);
-        findings.extend(check_destinations(jobs));
+        findings.extend(self.check_destinations(jobs).await);
         findings.push(self.check_mail(jobs).await);
         findings
     }
@@ -244,6 +244,40 @@ impl Engine {
         }
     }
 
+    async fn check_destinations(&self, jobs: &[Job]) -> Vec<Finding> {
+        let mut seen = BTreeSet::new();
+        let exports = jobs
+            .iter()
+            .flat_map(|job| job.exports.iter().map(move |export| (job, export)));
+        let mut findings = Vec::new();
+        for (job, export) in exports.filter(|(_, export)| seen.insert(&export.to)) {
+            let part = format!("destination {}", export.to_label);
+            let tried = self.destinations.probe(&export.to, &job.name).await;
+            findings.push(match tried {
+                Ok(Probe {
+                    is_conditional: true,
+                }) => Finding::fine(&part, "it can be written"),
+                Ok(Probe {
+                    is_conditional: false,
+                }) => Finding::wrong(
+                    &part,
+                    "it can be written, but it takes writes on condition as any other",
+                    "use a store that keeps to `If-None-Match`: two runners could overwrite each other's manifests",
+                ),
+                Err(error) => {
+                    let found = match &error {
+                        ExportError::Store { what, source, .. } => {
+                            format!("it cannot be {what}: {source}")
+                        }
+                        other => one_line(other),
+                    };
+                    Finding::wrong(&part, found, &error.remedy())
+                }
+            });
+        }
+        findings
+    }
+
     async fn check_mail(&self, jobs: &[Job]) -> Finding {
         let is_used = jobs.iter().any(|job| !job.reports.is_empty());
         let Some(transport) = &self.transport else {
@@ -279,24 +313,4 @@ impl Engine {
             Err(why) => Finding::wrong("mail", why, "check `mail.url`"),
         }
     }
-}
-
-fn check_destinations(jobs: &[Job]) -> Vec<Finding> {
-    let mut seen = BTreeSet::new();
-    let exports = jobs
-        .iter()
-        .flat_map(|job| job.exports.iter().map(move |export| (job, export)));
-    exports
-        .filter(|(_, export)| seen.insert(&export.to))
-        .map(|(job, export)| {
-            let part = format!("destination {}", export.to_label);
-            let tried = Destination::directory(&export.to, &job.name).and_then(|d| d.probe());
-            match tried {
-                Ok(()) => Finding::fine(&part, "it can be written"),
-                Err(error) => {
-                    Finding::wrong(&part, one_line(&error), "make it writable, or change `to`")
-                }
-            }
-        })
-        .collect()
 }

@@ -25,6 +25,10 @@ pub enum EngineError {
     /// A destination cannot be used.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A Delta table cannot be used.
+    #[cfg(feature = "delta")]
+    #[error(transparent)]
+    Delta(#[from] crate::export::delta::DeltaError),
     /// A template cannot be used.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -75,6 +79,7 @@ impl EngineError {
                 error.kind(),
                 Kind::RateLimited | Kind::Unavailable | Kind::Protocol
             ),
+            Self::Export(error) => error.is_temporary(),
             Self::Busy { .. } | Self::LeaseLost => true,
             _ => false,
         }

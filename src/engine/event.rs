@@ -44,6 +44,22 @@ pub enum Event<'a> {
     },
     /// A file is in place.
     ArtifactDone(&'a ArtifactRecord),
+    /// A file was there with other numbers.
+    Revised {
+        /// The query's name.
+        query: &'a str,
+        /// The id of its website or link.
+        target: &'a str,
+        /// What changed, in words: "3 Sep: 1,204 → 1,219 visitors".
+        change: &'a str,
+    },
+    /// A piece of a backfill begins.
+    Backfilling {
+        /// Days or windows that are done.
+        units_done: usize,
+        /// Days or windows in all.
+        units: usize,
+    },
     /// A mail was sent, or not.
     DeliveryDone(&'a DeliveryRecord),
     /// The run is over.

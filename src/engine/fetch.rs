@@ -1,30 +1,35 @@
 //! Fetching the steps of a plan, and again those that failed for a passing reason.
 
-use std::{collections::BTreeSet, pin::Pin};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use arrow::record_batch::RecordBatch;
 use futures::{
-    Stream,
-    stream::{self, StreamExt},
+    FutureExt,
+    stream::{self, BoxStream, StreamExt},
 };
 use serde_json::Value;
 
 use super::{
     Engine, EngineError, Event,
     run::one_line,
+    step::{Fetching, StepWork},
     work::{Progress, Work},
 };
 use crate::{
-    api::{Complete, PartError, Rows},
+    api::{ApiError, Complete, PartError, PartResult},
     domain::{
-        job::Job,
-        query::{Limit, Source},
         request::Request,
         run::{StepRecord, StepState},
     },
-    plan::{Plan, Section, Step},
-    table::{TableBuilder, known_columns, known_custom_columns},
+    export::{ManifestColumn, Staged},
+    plan::{Plan, Section},
 };
+
+/// Requests that may fail one after the other while the guilty part of one is sought, beyond those
+/// that the search itself needs: then it is the server that fails.
+const PATIENCE: u32 = 8;
 
 /// The rows of one step.
 #[derive(Debug)]
@@ -33,14 +38,27 @@ pub(super) struct Data {
     pub(super) count: u64,
     /// Whether the answer is known to hold them all.
     pub(super) complete: Complete,
-    /// As a table, where a file is made of them.
-    pub(super) table: Option<RecordBatch>,
+    /// A hash of what they say.
+    pub(super) content: String,
+    /// What they come to.
+    pub(super) totals: BTreeMap<String, f64>,
+    /// Complete files that nobody sees yet.
+    pub(super) files: Vec<StagedFile>,
     /// As JSON, where a report is made of them.
     pub(super) rows: Vec<Value>,
 }
 
-/// Why a step has no rows.
+/// A complete file that nobody sees yet.
 #[derive(Debug)]
+pub(super) struct StagedFile {
+    /// Index into the plan's artifacts.
+    pub(super) artifact: usize,
+    pub(super) staged: Staged,
+    pub(super) columns: Vec<ManifestColumn>,
+}
+
+/// Why a step has no rows.
+#[derive(Debug, Clone)]
 pub(super) struct StepError {
     /// One line.
     pub(super) message: String,
@@ -48,19 +66,47 @@ pub(super) struct StepError {
     pub(super) retryable: bool,
 }
 
+impl StepError {
+    /// One that no further attempt changes.
+    pub(super) fn last(message: String) -> Self {
+        Self {
+            message,
+            retryable: false,
+        }
+    }
+
+    /// A request that failed as a whole.
+    pub(super) fn of_api(error: &ApiError) -> Self {
+        Self {
+            message: one_line(error),
+            retryable: error.is_worth_an_attempt(),
+        }
+    }
+}
+
+impl From<PartError> for StepError {
+    fn from(error: PartError) -> Self {
+        Self {
+            message: error.message,
+            retryable: error.retryable,
+        }
+    }
+}
+
 /// The result of one step.
 pub(super) type Fetched = Result<Data, StepError>;
 
 /// For each request the results of its steps, as they come.
-pub(super) type Answers<'a> = Pin<Box<dyn Stream<Item = Vec<(usize, Fetched)>> + Send + 'a>>;
+pub(super) type Answers<'a> = BoxStream<'a, Vec<(usize, Fetched)>>;
 
 impl Work<'_> {
     /// Fetches every step, in the order of the plan; failed ones again, as often as the job says.
     pub(super) async fn fetch(
         &self,
-        plan: &Plan,
+        fetching: Fetching<'_>,
         progress: &mut Progress,
     ) -> Result<Vec<Fetched>, EngineError> {
+        let plan = fetching.plan;
         let mut results: Vec<Option<Fetched>> = plan.steps.iter().map(|_| None).collect();
         let mut open: Vec<usize> = (0..plan.steps.len()).collect();
         loop {
@@ -68,7 +114,7 @@ impl Work<'_> {
                 number: progress.attempts,
                 steps: open.len(),
             });
-            let mut answers = self.engine.ask(self.job, plan, &open);
+            let mut answers = self.engine.ask(fetching, &open);
             while let Some(answer) = self
                 .stop
                 .run_until_cancelled(answers.next())
@@ -122,133 +168,130 @@ fn record(step: &mut StepRecord, result: &Fetched) {
 }
 
 fn lacking() -> StepError {
-    StepError {
-        message: "the answer did not hold it".to_owned(),
-        retryable: false,
-    }
+    StepError::last("the answer did not hold it".to_owned())
 }
 
 impl Engine {
     /// Asks for the given steps, several requests at once: for each request the results of its steps.
-    pub(super) fn ask<'a>(&'a self, job: &'a Job, plan: &'a Plan, open: &[usize]) -> Answers<'a> {
-        let in_files: BTreeSet<usize> = plan.artifacts.iter().map(|a| a.step).collect();
+    pub(super) fn ask<'a>(&'a self, fetching: Fetching<'a>, open: &[usize]) -> Answers<'a> {
+        let plan = fetching.plan;
         let in_reports: BTreeSet<usize> = plan.sections.iter().flat_map(Section::steps).collect();
-        let catalog = &self
-            .server
-            .get()
-            .expect("the plan was made from it")
-            .catalog;
-        let requests = plan.requests_for(job, catalog, open);
+        let requests = self.sizes.pack(plan, fetching.job, self.catalog(), open);
         let at_once = usize::try_from(self.settings.max_in_flight).unwrap_or(1);
-        let answers = stream::iter(requests)
-            .map(move |request| async move { (self.client.query(&request).await, request) })
-            .buffer_unordered(at_once.max(1));
-        Box::pin(answers.map(move |(answer, request)| {
-            let results = match answer {
-                Ok(parts) => parts
-                    .into_iter()
-                    .filter_map(|(id, rows)| Some((Plan::step_of(&id)?, rows.map_err(failed))))
-                    .collect(),
-                Err(error) => failed_parts(&request, &error),
-            };
-            let finish = |(index, rows): (usize, Result<Rows, StepError>)| {
-                let step = &plan.steps[index];
-                let (table, json) = (in_files.contains(&index), in_reports.contains(&index));
-                let result = rows.and_then(|rows| self.data(job, step, &rows, table, json));
-                self.events.tell(&Event::StepDone {
-                    query: &step.query,
-                    target: step.target.id(),
-                    outcome: result
-                        .as_ref()
-                        .map(|d| d.count)
-                        .map_err(|e| e.message.as_str()),
-                });
-                (index, result)
-            };
-            results.into_iter().map(finish).collect()
-        }))
+        let in_reports = Arc::new(in_reports);
+        let mut asks = Vec::new();
+        for request in requests {
+            let in_reports = Arc::clone(&in_reports);
+            let ask = async move { self.ask_one(fetching, request, &in_reports).await };
+            asks.push(ask.boxed());
+        }
+        stream::iter(asks).buffer_unordered(at_once.max(1)).boxed()
     }
 
-    /// Rows as a table and as JSON, as far as anything is made of them.
-    fn data(&self, job: &Job, step: &Step, rows: &Rows, table: bool, json: bool) -> Fetched {
-        let no_retry = |message: String| StepError {
-            message,
-            retryable: false,
-        };
-        let query = job.queries.iter().find(|q| q.name == step.query);
-        let query = query.expect("a step is made from a query of its job");
-        let wanted = match query.limit {
-            Limit::All => usize::MAX,
-            Limit::Rows(rows) => rows as usize,
-        };
-        let catalog = &self
-            .server
-            .get()
-            .expect("the plan was made from it")
-            .catalog;
-        let batch = if table {
-            let pins = &query.columns;
-            let known = match &query.source {
-                Source::Custom(custom) => known_custom_columns(custom, pins),
-                Source::Parameter(_) => {
-                    known_columns(&step.parameter, catalog, pins, step.granularity)
+    /// One request; where it fails as a whole, its halves, until the guilty part stands alone and
+    /// everything healthy is kept.
+    async fn ask_one(
+        &self,
+        fetching: Fetching<'_>,
+        request: Request,
+        in_reports: &BTreeSet<usize>,
+    ) -> Vec<(usize, Fetched)> {
+        let mut results = Vec::new();
+        let mut patience = request.part_ids().len().ilog2() + PATIENCE;
+        let full = patience;
+        let mut open = vec![request];
+        while let Some(request) = open.pop() {
+            self.give_way(fetching.job).await;
+            let error = match self.client.query(&request).await {
+                Ok(parts) => {
+                    patience = full;
+                    self.read_parts(fetching, &request, parts, in_reports, &mut results)
+                        .await;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let halves = request.halves();
+            if halves.is_some() {
+                patience = patience.saturating_sub(1);
+            }
+            match halves.filter(|_| error.may_be_one_part() && patience > 0) {
+                Some((first, second)) => {
+                    if error.is_about_size() {
+                        self.sizes.learn_parts(first.part_ids().len());
+                    }
+                    tracing::warn!(
+                        parts = request.part_ids().len(),
+                        error = %one_line(&error),
+                        "the request failed as a whole and is asked for in halves"
+                    );
+                    open.extend([second, first]);
+                }
+                None => results.extend(self.fail_parts(fetching.plan, &request, &error)),
+            }
+        }
+        results
+    }
+
+    async fn read_parts(
+        &self,
+        fetching: Fetching<'_>,
+        request: &Request,
+        parts: Vec<(String, PartResult)>,
+        in_reports: &BTreeSet<usize>,
+        results: &mut Vec<(usize, Fetched)>,
+    ) {
+        for (part_id, page) in parts {
+            let Some(index) = Plan::step_of(&part_id) else {
+                continue;
+            };
+            let step = &fetching.plan.steps[index];
+            let result = match page {
+                Err(error) => Err(StepError::from(error)),
+                Ok(page) => {
+                    self.sizes.learn_bytes(step, page.0.len());
+                    let work = StepWork {
+                        engine: self,
+                        fetching,
+                        index,
+                        request,
+                        part_id: &part_id,
+                        wants_json: in_reports.contains(&index),
+                    };
+                    work.go(page).await
                 }
             };
-            let mut builder = TableBuilder::new(&step.query, known);
-            for page in &rows.pages {
-                builder
-                    .push_page(page.get().as_bytes())
-                    .map_err(|e| no_retry(one_line(&e)))?;
-            }
-            let batch = builder.finish().map_err(|e| no_retry(one_line(&e)))?;
-            Some(batch.slice(0, batch.num_rows().min(wanted)))
-        } else {
-            None
-        };
-        let mut values = Vec::new();
-        if json {
-            for page in &rows.pages {
-                let page: Vec<Value> =
-                    serde_json::from_str(page.get()).map_err(|e| no_retry(one_line(&e)))?;
-                values.extend(page);
-            }
-            values.truncate(wanted);
+            self.tell_step(fetching.plan, index, &result);
+            results.push((index, result));
         }
-        Ok(Data {
-            count: rows.count.min(wanted as u64),
-            complete: rows.complete,
-            table: batch,
-            rows: values,
-        })
     }
-}
 
-fn failed(error: PartError) -> StepError {
-    StepError {
-        message: error.message,
-        retryable: error.retryable,
+    /// A request that failed as a whole fails each of its parts.
+    fn fail_parts(
+        &self,
+        plan: &Plan,
+        request: &Request,
+        error: &ApiError,
+    ) -> Vec<(usize, Fetched)> {
+        let parts = request.part_ids().into_iter().filter_map(Plan::step_of);
+        parts
+            .map(|index| {
+                let result = Err(StepError::of_api(error));
+                self.tell_step(plan, index, &result);
+                (index, result)
+            })
+            .collect()
     }
-}
 
-/// A request that failed as a whole fails each of its parts.
-fn failed_parts(
-    request: &Request,
-    error: &crate::api::ApiError,
-) -> Vec<(usize, Result<Rows, StepError>)> {
-    let message = one_line(error);
-    let retryable = error.is_worth_an_attempt();
-    request
-        .part_ids()
-        .into_iter()
-        .filter_map(Plan::step_of)
-        .map(|index| {
-            (
-                index,
-                Err(StepError {
-                    message: message.clone(),
-                    retryable,
-                }),
-            )
-        })
-        .collect()
+    fn tell_step(&self, plan: &Plan, index: usize, result: &Fetched) {
+        let step = &plan.steps[index];
+        self.events.tell(&Event::StepDone {
+            query: &step.query,
+            target: step.target.id(),
+            outcome: result
+                .as_ref()
+                .map(|data| data.count)
+                .map_err(|error| error.message.as_str()),
+        });
+    }
 }

@@ -1,12 +1,14 @@
-//! One writer per (job, window), and a sign of life of the run while it goes on.
+//! One writer per (job, unit), and a sign of life of the run while it goes on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{clock::Clock, store::Store};
-
-use super::EngineError;
+use super::{EngineError, process};
+use crate::{clock::Clock, domain::run::Trigger, store::Store};
 
 /// How long a lease holds without being renewed.
 const TTL: Duration = Duration::from_secs(60);
@@ -14,81 +16,120 @@ const TTL: Duration = Duration::from_secs(60);
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(20);
 
-/// A held lease; renewed in the background until it is released or dropped.
+/// The pause before a lease is tried again that nobody seems to hold.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// What came of taking leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// They are held.
+    All,
+    /// A run that lives holds one of them: why it exists. None is held.
+    HeldBy(Option<Trigger>),
+}
+
+/// The leases of a run; renewed in the background until they are released or dropped.
 #[derive(Debug)]
 pub(super) struct Lease {
     store: Arc<Store>,
-    name: String,
+    clock: Clock,
     run: String,
+    names: Arc<Mutex<Vec<String>>>,
     #[expect(dead_code, reason = "dropping it ends the renewal")]
-    renewing: Arc<DropGuard>,
+    renewing: DropGuard,
 }
 
 impl Lease {
-    /// Takes the lease, or `None` where somebody else holds it. `lost` is cancelled when the lease
-    /// cannot be renewed: whoever works under it must then stop.
-    pub(super) async fn acquire(
+    /// Begins the run's signs of life. `lost` is cancelled when a lease cannot be renewed: whoever
+    /// works under it must then stop.
+    pub(super) fn start(
         store: &Arc<Store>,
         clock: &Clock,
-        name: String,
         run: &str,
         lost: &CancellationToken,
-    ) -> Result<Option<Self>, EngineError> {
-        if !store.acquire_lease(&name, run, clock.now(), TTL).await? {
-            return Ok(None);
-        }
-        store.heartbeat(run, clock.now()).await?;
+    ) -> Self {
         let stop = CancellationToken::new();
         let lease = Self {
             store: Arc::clone(store),
-            name,
+            clock: clock.clone(),
             run: run.to_owned(),
-            renewing: Arc::new(stop.clone().drop_guard()),
+            names: Arc::default(),
+            renewing: stop.clone().drop_guard(),
         };
-        let renewed = Renewal {
+        let renewal = Renewal {
             store: Arc::clone(store),
             clock: clock.clone(),
-            name: lease.name.clone(),
             run: lease.run.clone(),
+            names: Arc::clone(&lease.names),
         };
-        tokio::spawn(renewed.until(stop, lost.clone()));
-        Ok(Some(lease))
+        tokio::spawn(renewal.until(stop, lost.clone()));
+        lease
     }
 
-    /// Gives the lease back.
+    /// Takes all of the leases, or none.
+    pub(super) async fn take(&self, names: Vec<String>) -> Result<Taken, EngineError> {
+        let (store, run) = (&self.store, &self.run);
+        for name in &names {
+            while !store
+                .acquire_lease(name, run, self.clock.now(), TTL)
+                .await?
+            {
+                let holder = store.lease_holder(name).await?;
+                match holder {
+                    // It was given back just now, or belongs to a run that nobody knows
+                    None => tokio::time::sleep(AGAIN).await,
+                    // A run whose program is gone need not be waited for
+                    Some(dead) if dead.process.as_deref().is_some_and(process::is_gone) => {
+                        store.abandon(&dead.id).await?;
+                    }
+                    Some(holder) => {
+                        store.release_leases(run).await?;
+                        return Ok(Taken::HeldBy(holder.trigger));
+                    }
+                }
+            }
+        }
+        self.names
+            .lock()
+            .expect("nobody panics while holding it")
+            .extend(names);
+        Ok(Taken::All)
+    }
+
+    /// Gives the leases back.
     pub(super) async fn release(self) -> Result<(), EngineError> {
-        Ok(self.store.release_lease(&self.name, &self.run).await?)
+        Ok(self.store.release_leases(&self.run).await?)
     }
 }
 
-/// The task that renews a lease.
+/// The task that renews leases.
 struct Renewal {
     store: Arc<Store>,
     clock: Clock,
-    name: String,
     run: String,
+    names: Arc<Mutex<Vec<String>>>,
 }
 
 impl Renewal {
     async fn until(self, stop: CancellationToken, lost: CancellationToken) {
         let mut every = tokio::time::interval(RENEW);
-        every.tick().await;
         let mut held_until = self.clock.now() + TTL;
         while stop.run_until_cancelled(every.tick()).await.is_some() {
             let now = self.clock.now();
             if let Err(error) = self.store.heartbeat(&self.run, now).await {
                 tracing::warn!(%error, "the run's sign of life could not be recorded");
             }
-            let renewed = self
-                .store
-                .renew_lease(&self.name, &self.run, now, TTL)
-                .await;
-            match renewed {
-                Ok(true) => held_until = now + TTL,
-                Ok(false) => return lost.cancel(),
+            let held = self
+                .names
+                .lock()
+                .expect("nobody panics while holding it")
+                .len() as u64;
+            match self.store.renew_leases(&self.run, now, TTL).await {
+                Ok(renewed) if renewed >= held => held_until = now + TTL,
+                Ok(_) => return lost.cancel(),
                 // A store that is away for longer than the lease holds is a lost lease
                 Err(_) if now >= held_until => return lost.cancel(),
-                Err(error) => tracing::warn!(%error, "the lease could not be renewed yet"),
+                Err(error) => tracing::warn!(%error, "the leases could not be renewed yet"),
             }
         }
     }

@@ -2,9 +2,11 @@
 
 use futures::StreamExt;
 
-use super::{Engine, EngineError, context::Origin, fetch::Fetched};
+use super::{
+    Engine, EngineError, Order, columns::Columns, context::Origin, fetch::Fetched, step::Fetching,
+};
 use crate::{
-    domain::{job::Job, schedule::Tick},
+    domain::{job::Job, run::Trigger, schedule::Tick},
     report::Rendered,
 };
 
@@ -25,10 +27,17 @@ impl Engine {
     /// # Errors
     /// The server or a template refuses, or a step has no rows.
     pub async fn preview(&self, job: &Job, tick: Tick) -> Result<Vec<Page>, EngineError> {
-        let plan = self.plan(job, tick).await?;
+        let plan = self.plan(job, &Order::of(tick, Trigger::Manual)).await?;
         let mut results: Vec<Option<Fetched>> = plan.steps.iter().map(|_| None).collect();
         let all: Vec<usize> = (0..plan.steps.len()).collect();
-        let mut answers = self.ask(job, &plan, &all);
+        let columns = Columns::default();
+        let fetching = Fetching {
+            job,
+            plan: &plan,
+            columns: &columns,
+            staging: None,
+        };
+        let mut answers = self.ask(fetching, &all);
         while let Some(answer) = answers.next().await {
             for (index, result) in answer {
                 results[index] = Some(result);

@@ -1,73 +1,137 @@
-//! Publishing files: staged, compared with what lies there, put in place, manifest last.
+//! Publishing the files of a run: unit by unit, each file in place whole, the manifest last.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{
+    FutureExt,
+    future::BoxFuture,
+    stream::{self, StreamExt},
+};
 
 use super::{
-    Engine, EngineError, Event,
-    fetch::Fetched,
-    run::one_line,
+    EngineError, Event,
+    columns::Columns,
+    fetch::{Fetched, StagedFile},
+    put::{Done, Put},
     work::{Progress, Work},
 };
 use crate::{
-    api::Complete,
     domain::{
-        job::{Job, Per},
-        run::{ArtifactRecord, StepState},
+        run::{StepState, Trigger},
         window::Window,
     },
-    export::{Destination, Manifest, ManifestColumn, ManifestFile, ManifestWindow, Missing, stage},
+    export::{Destination, Manifest, ManifestWindow, Missing, Version},
     plan::{Plan, PlannedArtifact, Step},
-    table::content_hash,
 };
 
-/// The files that one manifest lists.
-type Units<'a> = BTreeMap<(&'a Path, String), Vec<&'a PlannedArtifact>>;
+/// Files that are put in place at once: of a bucket each takes a round trip.
+const AT_ONCE: usize = 8;
+
+/// How often a manifest is merged into one that somebody else has written meanwhile.
+const MERGES: usize = 4;
+
+/// The files that one manifest lists, with their places in the plan.
+type Units<'a> = BTreeMap<(&'a str, String), Vec<(usize, &'a PlannedArtifact)>>;
+
+/// Complete files that nobody sees yet, by their place in the plan.
+type StagedFiles = BTreeMap<usize, StagedFile>;
+
+/// What is published, and what it is made of.
+#[derive(Clone, Copy)]
+struct Publishing<'a> {
+    plan: &'a Plan,
+    columns: &'a Columns,
+    fetched: &'a [Fetched],
+}
+
+/// What the files of a unit are compared with, and where they go.
+#[derive(Clone, Copy)]
+struct Unit<'a> {
+    destination: &'a Destination,
+    #[cfg_attr(
+        not(feature = "delta"),
+        expect(dead_code, reason = "transactions of Delta tables are called by it")
+    )]
+    name: &'a str,
+    old: Option<&'a Manifest>,
+}
 
 impl Work<'_> {
-    /// Publishes every file whose step has rows, then the manifests.
+    /// Publishes every file whose step has rows, then the manifests, oldest unit first.
     pub(super) async fn publish(
         &self,
         plan: &Plan,
-        fetched: &[Fetched],
+        columns: &Columns,
+        fetched: &mut [Fetched],
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
-        let job = self.job;
         let mut units: Units<'_> = BTreeMap::new();
-        for artifact in &plan.artifacts {
-            let export = &job.exports[artifact.export];
-            let unit = unit_name(export.per, &plan.steps[artifact.step].window);
-            units.entry((&export.to, unit)).or_default().push(artifact);
+        for (place, artifact) in plan.artifacts.iter().enumerate() {
+            let export = &self.job.exports[artifact.export];
+            let unit = plan.unit_of(artifact, export.per);
+            let files = units.entry((&export.to_label, unit)).or_default();
+            files.push((place, artifact));
         }
-        for ((root, unit), artifacts) in units {
+        let mut staged: StagedFiles = fetched
+            .iter_mut()
+            .flatten()
+            .flat_map(|data| std::mem::take(&mut data.files))
+            .map(|file| (file.artifact, file))
+            .collect();
+        let publishing = Publishing {
+            plan,
+            columns,
+            fetched,
+        };
+        columns.commit().await;
+        for ((_, unit), artifacts) in units {
             if self.stop.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
             let saved = progress.artifacts.len();
-            let destination = Destination::directory(root, &job.name)?;
-            let old = destination.read_manifest(&unit)?;
-            let step = &plan.steps[artifacts[0].step];
-            let mut new = self.manifest(&step.window);
-            // A manifest of another source is declined before a file is touched
-            Manifest::merge(old.clone(), new.clone())?;
-            for artifact in artifacts {
-                let step = &plan.steps[artifact.step];
-                let result = match &fetched[artifact.step] {
-                    Err(error) => Err(error.message.clone()),
-                    Ok(data) => {
-                        let put = Put {
-                            engine: self.engine,
-                            job,
-                            artifact,
-                            step,
-                            force: self.order.force,
-                            old: old.as_ref(),
-                        };
-                        put.one(&destination, data)
-                            .map_err(|error| one_line(&error))
-                    }
-                };
+            self.publish_unit(publishing, &mut staged, &unit, &artifacts, progress)
+                .await?;
+            let new = &progress.artifacts[saved..];
+            let store = &self.engine.store;
+            store.save_artifacts(self.run, saved, new).await?;
+        }
+        Ok(())
+    }
+
+    /// The files of one manifest, and then the manifest.
+    async fn publish_unit(
+        &self,
+        publishing: Publishing<'_>,
+        staged: &mut StagedFiles,
+        unit: &str,
+        artifacts: &[(usize, &PlannedArtifact)],
+        progress: &mut Progress,
+    ) -> Result<(), EngineError> {
+        let plan = publishing.plan;
+        let (_, first) = artifacts[0];
+        let export = &self.job.exports[first.export];
+        let destination = self.engine.destination(self.job, export)?;
+        let (old, version) = destination.read_manifest(unit).await?;
+        let mut new = self.manifest(&plan.steps[first.step].window);
+        // A manifest of another source is declined before a file is touched
+        Manifest::merge(old.clone(), new.clone())?;
+        let of_unit = Unit {
+            destination: &destination,
+            name: unit,
+            old: old.as_ref(),
+        };
+        let puts = self.puts(publishing, staged, of_unit, artifacts);
+        let mut done = stream::iter(puts).buffered(AT_ONCE);
+        // What is in hand is finished up to its manifest, unless others may write here now: dropping
+        // what is under way leaves the old files, and ends uploads
+        while let Some(results) = self
+            .lost
+            .run_until_cancelled(done.next())
+            .await
+            .ok_or(EngineError::Cancelled)?
+        {
+            for (artifact, result) in results {
                 match result {
                     Ok((file, record)) => {
                         self.engine.events.tell(&Event::ArtifactDone(&record));
@@ -75,28 +139,58 @@ impl Work<'_> {
                         new.files.push(file);
                     }
                     Err(error) => {
+                        let step = &plan.steps[artifact.step];
+                        new.missing.push(missing(step, &error));
                         let record = &mut progress.steps[artifact.step];
                         record.state = StepState::Failed;
                         record.rows = 0;
-                        record.error.get_or_insert_with(|| error.clone());
-                        new.missing.push(Missing {
-                            query: step.query.clone(),
-                            website_id: step.target.website_id().map(str::to_owned),
-                            link_id: step.target.link_id().map(str::to_owned),
-                            error,
-                        });
+                        record.error.get_or_insert(error);
                     }
                 }
             }
-            let merged = Manifest::merge(old, new)?;
-            destination.write_manifest(&unit, &merged)?;
-            let new = &progress.artifacts[saved..];
-            self.engine
-                .store
-                .save_artifacts(self.run, saved, new)
-                .await?;
         }
-        Ok(())
+        drop(done);
+        write_manifest(&destination, unit, (old, version), new).await
+    }
+
+    /// The work on each file of a unit, on those of a Delta table together.
+    fn puts<'p>(
+        &'p self,
+        publishing: Publishing<'p>,
+        staged: &mut StagedFiles,
+        unit: Unit<'p>,
+        artifacts: &[(usize, &'p PlannedArtifact)],
+    ) -> Vec<BoxFuture<'p, Vec<Done<'p>>>> {
+        let mut puts: Vec<BoxFuture<'p, Vec<Done<'p>>>> = Vec::new();
+        #[cfg(feature = "delta")]
+        let mut tables: BTreeMap<&str, super::delta::DeltaUnit<'p>> = BTreeMap::new();
+        for (place, artifact) in artifacts {
+            let put = Put {
+                work: self,
+                columns: publishing.columns,
+                artifact,
+                step: &publishing.plan.steps[artifact.step],
+                old: unit.old,
+            };
+            let data = publishing.fetched[artifact.step].as_ref();
+            match put.ready(data, staged.remove(place)) {
+                Err(why) => puts.push(async move { vec![(put.artifact, Err(why))] }.boxed()),
+                #[cfg(feature = "delta")]
+                Ok((data, file)) if put.is_delta() => {
+                    let table = tables.entry(&put.step.query);
+                    let table = table.or_insert_with(|| super::delta::DeltaUnit {
+                        destination: unit.destination,
+                        unit: unit.name,
+                        files: Vec::new(),
+                    });
+                    table.files.push((put, data, file));
+                }
+                Ok((data, file)) => puts.push(put.publish(unit.destination, data, file).boxed()),
+            }
+        }
+        #[cfg(feature = "delta")]
+        puts.extend(tables.into_values().map(|table| table.publish().boxed()));
+        puts
     }
 
     fn manifest(&self, window: &Window) -> Manifest {
@@ -108,121 +202,59 @@ impl Work<'_> {
                 end: window.end.to_string(),
                 timezone: window.timezone.name().to_owned(),
             },
-            window.is_over_at(self.order.tick.0 - settle),
+            self.seen_at()
+                .checked_sub_signed(settle)
+                .is_some_and(|seen| window.is_over_at(seen)),
             &self.engine.source,
             &self.job.definition_hash,
         )
     }
-}
 
-/// One file on its way.
-struct Put<'a> {
-    engine: &'a Engine,
-    job: &'a Job,
-    artifact: &'a PlannedArtifact,
-    step: &'a Step,
-    force: bool,
-    old: Option<&'a Manifest>,
-}
-
-impl Put<'_> {
-    /// Stages the file and publishes it, unless one that says the same lies there already.
-    fn one(
-        &self,
-        destination: &Destination,
-        data: &super::fetch::Data,
-    ) -> Result<(ManifestFile, ArtifactRecord), EngineError> {
-        let table = data.table.as_ref().expect("a step of a file has a table");
-        let complete = match data.complete {
-            Complete::Proven => "proven",
-            Complete::Unproven => "unproven",
-        };
-        if data.complete == Complete::Unproven {
-            tracing::warn!(
-                query = %self.step.query,
-                of = self.step.target.id(),
-                "a second page was needed, and the server's order is not total: rows may be missing; the manifest says `complete: unproven`"
-            );
-        }
-        let content = content_hash(table);
-        if let Some(unchanged) = self.unchanged(destination, &content)? {
-            let file = ManifestFile {
-                complete: complete.to_owned(),
-                ..unchanged
-            };
-            let record = self.record(&file, false);
-            return Ok((file, record));
-        }
-        let export = &self.job.exports[self.artifact.export];
-        let staging = self.engine.root.join(".databuddy-jobs/staging");
-        let staged = stage(table, export.format, export.compression, &staging)?;
-        let columns = table.schema();
-        let columns = columns.fields().iter().map(|f| ManifestColumn::of(f));
-        let file = ManifestFile {
-            query: self.step.query.clone(),
-            parameter: self.step.parameter.clone(),
-            website_id: self.step.target.website_id().map(str::to_owned),
-            link_id: self.step.target.link_id().map(str::to_owned),
-            path: self.artifact.path.clone(),
-            format: export.format.extension().to_owned(),
-            rows: staged.rows,
-            bytes: staged.bytes,
-            sha256: staged.sha256.clone(),
-            content: Some(content),
-            columns: columns.collect(),
-            complete: complete.to_owned(),
-        };
-        let mut files = self.old.into_iter().flat_map(|old| &old.files);
-        let listed = files.any(|f| f.path == file.path && f.sha256 == file.sha256);
-        let written = self.force || !listed || !destination.matches(&file)?;
-        if written {
-            destination.publish(&staged, &self.artifact.path)?;
-        }
-        let record = self.record(&file, written);
-        Ok((file, record))
-    }
-
-    /// The listed file, where it says the same already and lies there whole.
-    fn unchanged(
-        &self,
-        destination: &Destination,
-        content: &str,
-    ) -> Result<Option<ManifestFile>, EngineError> {
-        // Another definition may want the same rows packed otherwise: then bytes are compared
-        let old = self
-            .old
-            .filter(|old| old.definition_hash == self.job.definition_hash);
-        let files = old.into_iter().flat_map(|old| &old.files);
-        let same = |f: &&ManifestFile| {
-            f.path == self.artifact.path
-                && f.content.as_deref() == Some(content)
-                && f.parameter == self.step.parameter
-        };
-        match files.filter(|_| !self.force).find(same) {
-            Some(listed) if destination.matches(listed)? => Ok(Some(listed.clone())),
-            _ => Ok(None),
-        }
-    }
-
-    fn record(&self, file: &ManifestFile, written: bool) -> ArtifactRecord {
-        let to = &self.job.exports[self.artifact.export].to_label;
-        ArtifactRecord {
-            query: file.query.clone(),
-            website_id: file.website_id.clone(),
-            link_id: file.link_id.clone(),
-            path: format!("{}/{}", to.trim_end_matches('/'), file.path),
-            rows: file.rows,
-            bytes: file.bytes,
-            sha256: file.sha256.clone(),
-            written,
+    /// When the data counts as seen: at the tick, so that a late run says what one in time would
+    /// have said; of windows that are filled in afterwards now.
+    fn seen_at(&self) -> DateTime<Utc> {
+        match self.order.trigger {
+            Trigger::Backfill => self.engine.clock.now(),
+            _ => self.order.tick().0,
         }
     }
 }
 
-/// The manifest's name: the day, or both ends of a window.
-fn unit_name(per: Per, window: &Window) -> String {
-    match per {
-        Per::Day => window.start.to_string(),
-        Per::Window => format!("{}_{}", window.start, window.end),
+/// Writes the manifest over the one that was read. Where somebody else has written it meanwhile, and
+/// the files of this run lie there all the same, both are merged: one of two writers of the same
+/// files notices here that it was too late.
+async fn write_manifest(
+    destination: &Destination,
+    unit: &str,
+    read: (Option<Manifest>, Version),
+    new: Manifest,
+) -> Result<(), EngineError> {
+    let (mut old, mut version) = read;
+    for turn in 1.. {
+        let merged = Manifest::merge(old, new.clone())?;
+        let written = destination.write_manifest(unit, &merged, &version).await;
+        let conflict = match written {
+            Err(error) if error.is_conflict() && turn < MERGES => error,
+            other => return Ok(other.map(|_| ())?),
+        };
+        for file in &new.files {
+            if !destination.matches(file).await? {
+                return Err(conflict.into());
+            }
+        }
+        let Ok(theirs) = destination.read_manifest(unit).await else {
+            return Err(conflict.into());
+        };
+        (old, version) = theirs;
+    }
+    Ok(())
+}
+
+fn missing(step: &Step, error: &str) -> Missing {
+    Missing {
+        query: step.query.clone(),
+        website_id: step.target.website_id().map(str::to_owned),
+        link_id: step.target.link_id().map(str::to_owned),
+        error: error.to_owned(),
     }
 }

@@ -1,12 +1,13 @@
 //! One run from its tick to its record.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, EngineError, Event,
     lease::Lease,
+    process,
     work::{Progress, Work},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
             WindowRecord,
         },
         schedule::Tick,
+        window::Window,
     },
     store::NewRun,
 };
@@ -27,12 +29,34 @@ const ID_LETTERS: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
 /// What is to be run.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// The instant it is for.
-    pub tick: Tick,
+    /// The instants it is for, at least one; several where windows are filled in afterwards.
+    pub ticks: Vec<Tick>,
     /// Why.
     pub trigger: Trigger,
     /// Write and send even what is there already.
     pub force: bool,
+    /// The units (days, or `START_END`) that files are made of; `None`: all.
+    pub only: Option<BTreeSet<String>>,
+    /// Whether reports are sent.
+    pub reports: bool,
+}
+
+impl Order {
+    /// One run for one tick.
+    pub fn of(tick: Tick, trigger: Trigger) -> Self {
+        Self {
+            ticks: vec![tick],
+            trigger,
+            force: false,
+            only: None,
+            reports: true,
+        }
+    }
+
+    /// The last instant it is for.
+    pub fn tick(&self) -> Tick {
+        *self.ticks.last().expect("an order has at least one tick")
+    }
 }
 
 /// How a run ended.
@@ -68,10 +92,12 @@ impl Engine {
     ) -> Result<Option<Outcome>, EngineError> {
         let started = Instant::now();
         let mut record = self.new_record(job, order);
+        let process = process::identity();
         let new = NewRun {
-            tick: order.tick.0,
+            tick: order.tick().0,
             definition_hash: &job.definition_hash,
             record: &record,
+            process: process.as_deref(),
             now: self.clock.now(),
         };
         if !self.store.create_run(new).await? {
@@ -103,22 +129,24 @@ impl Engine {
     }
 
     fn label(&self, job: &Job, order: &Order) -> String {
-        let window = job
-            .window
-            .resolve(order.tick.0, self.settings.api_days, job.timezone);
-        window.label()
+        self.window(job, order).label()
+    }
+
+    fn window(&self, job: &Job, order: &Order) -> Window {
+        let days = self.settings.api_days;
+        let ticks = order.ticks.iter();
+        let windows = ticks.map(|tick| job.window.resolve(tick.0, days, job.timezone));
+        Window::span(windows).expect("an order has at least one tick")
     }
 
     fn new_record(&self, job: &Job, order: &Order) -> RunRecord {
-        let window = job
-            .window
-            .resolve(order.tick.0, self.settings.api_days, job.timezone);
+        let window = self.window(job, order);
         let zone = job.schedule.as_ref().map_or(job.timezone, |s| s.timezone);
         let letter = || char::from(ID_LETTERS[fastrand::usize(..ID_LETTERS.len())]);
         RunRecord {
             id: std::iter::repeat_with(letter).take(10).collect(),
             job: job.name.clone(),
-            tick: order.tick.to_rfc3339_in(zone),
+            tick: order.tick().to_rfc3339_in(zone),
             state: RunState::Running,
             trigger: order.trigger,
             window: WindowRecord {
@@ -150,12 +178,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let stop = cancel.child_token();
         let (lost, timed_out) = (CancellationToken::new(), CancellationToken::new());
-        let name = format!("job:{}", job.name);
-        let lease = Lease::acquire(&self.store, &self.clock, name, run, &lost).await?;
-        let lease = lease.ok_or_else(|| EngineError::Busy {
-            job: job.name.clone(),
-            window: label.to_owned(),
-        })?;
+        let lease = Lease::start(&self.store, &self.clock, run, &lost);
         let watch = tokio::spawn({
             let (stop, lost, timed_out) = (stop.clone(), lost.clone(), timed_out.clone());
             let timeout = job.timeout;
@@ -172,11 +195,18 @@ impl Engine {
             job,
             order,
             run,
+            label,
+            lease: &lease,
+            lost: &lost,
             stop: &stop,
         };
         let result = work.go(progress).await;
+        self.clear_staging(run);
         watch.abort();
-        lease.release().await?;
+        if let Err(error) = lease.release().await {
+            // They end by themselves; what the run did stands all the same
+            tracing::warn!(%error, "the run's leases could not be given back");
+        }
         match result {
             Err(EngineError::Cancelled) if lost.is_cancelled() => Err(EngineError::LeaseLost),
             Err(EngineError::Cancelled) if timed_out.is_cancelled() => Err(EngineError::TimedOut {

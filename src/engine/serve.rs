@@ -59,11 +59,7 @@ impl Engine {
 }
 
 async fn run_one(engine: Engine, job: Arc<Job>, tick: Tick, stop: CancellationToken) -> String {
-    let order = Order {
-        tick,
-        trigger: Trigger::Schedule,
-        force: false,
-    };
+    let order = Order::of(tick, Trigger::Schedule);
     // A fault of this program in one run must not end the others, nor the job for good
     let run = AssertUnwindSafe(engine.run(&job, &order, &stop)).catch_unwind();
     match run.await {

@@ -1,15 +1,25 @@
 //! The work of one run: plan, fetch, publish, deliver, and what it has done so far.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, EngineError, Event, Order};
+use super::{
+    Engine, EngineError, Event, Order,
+    columns::Columns,
+    lease::{Lease, Taken},
+    step::Fetching,
+};
 use crate::{
     domain::{
         job::Job,
-        run::{ArtifactRecord, DeliveryRecord, StepRecord, StepState},
+        run::{ArtifactRecord, DeliveryRecord, StepRecord, StepState, Trigger},
     },
     plan::{Plan, Step},
 };
+
+/// How often a unit is tried that a backfill is writing.
+const BACKFILL_PAUSE: Duration = Duration::from_secs(1);
 
 /// One run at work.
 #[derive(Clone, Copy)]
@@ -19,6 +29,12 @@ pub(super) struct Work<'a> {
     pub(super) order: &'a Order,
     /// The run's id.
     pub(super) run: &'a str,
+    /// Its window in words.
+    pub(super) label: &'a str,
+    /// What keeps others from its days.
+    pub(super) lease: &'a Lease,
+    /// Cancelled when others may write the same days.
+    pub(super) lost: &'a CancellationToken,
     /// Cancelled by a person, a signal, the timeout or a lost lease.
     pub(super) stop: &'a CancellationToken,
 }
@@ -38,19 +54,73 @@ impl Work<'_> {
     /// Plan, fetch, publish, deliver.
     pub(super) async fn go(&self, progress: &mut Progress) -> Result<(), EngineError> {
         let plan = self.plan(progress).await?;
+        self.lock_units(&plan).await?;
         progress.steps = plan.steps.iter().map(pending).collect();
         let steps = progress.steps.iter().enumerate();
         self.engine.store.save_steps(self.run, steps).await?;
-        let fetched = self.fetch(&plan, progress).await?;
-        self.publish(&plan, &fetched, progress).await?;
+        let (engine, job) = (self.engine, self.job);
+        let columns = Columns::read(engine, job, &plan, self.order.force).await?;
+        let staging = engine.staging_of(self.run);
+        let fetching = Fetching {
+            job,
+            plan: &plan,
+            columns: &columns,
+            staging: Some(&staging),
+        };
+        let mut fetched = self.fetch(fetching, progress).await?;
+        self.publish(&plan, &columns, &mut fetched, progress)
+            .await?;
+        if !self.order.reports {
+            return Ok(());
+        }
         self.deliver(&plan, &fetched, progress).await
+    }
+
+    /// One writer of each unit at a time.
+    async fn lock_units(&self, plan: &Plan) -> Result<(), EngineError> {
+        let job = self.job;
+        let of_files = plan
+            .artifacts
+            .iter()
+            .map(|artifact| plan.unit_of(artifact, job.exports[artifact.export].per));
+        let mut names: BTreeSet<String> = of_files.collect();
+        if self.order.reports && !plan.deliveries.is_empty() {
+            names.insert(plan.report_unit());
+        }
+        let names = names
+            .into_iter()
+            .map(|unit| format!("job:{} {unit}", job.name));
+        let names: Vec<String> = names.collect();
+        loop {
+            match self.lease.take(names.clone()).await? {
+                Taken::All => return Ok(()),
+                // A backfill writes one piece after the other, and lets go soon; it waits itself
+                Taken::HeldBy(holder)
+                    if self.is_backfill() || holder == Some(Trigger::Backfill) =>
+                {
+                    let wait = tokio::time::sleep(BACKFILL_PAUSE);
+                    let waited = self.stop.run_until_cancelled(wait).await;
+                    waited.ok_or(EngineError::Cancelled)?;
+                }
+                Taken::HeldBy(_) => {
+                    return Err(EngineError::Busy {
+                        job: job.name.clone(),
+                        window: self.label.to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn is_backfill(&self) -> bool {
+        self.order.trigger == Trigger::Backfill
     }
 
     /// Requests retry by themselves; a server that is away for longer costs an attempt of the run.
     async fn plan(&self, progress: &mut Progress) -> Result<Plan, EngineError> {
         loop {
             self.start_attempt(progress).await?;
-            let planning = self.engine.plan(self.job, self.order.tick);
+            let planning = self.engine.plan(self.job, self.order);
             let planned = self.stop.run_until_cancelled(planning).await;
             match planned.ok_or(EngineError::Cancelled)? {
                 Err(error) if error.is_temporary() && self.may_retry(progress) => {

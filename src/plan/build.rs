@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    PathValues, Plan, PlanError, PlanInput, PlanProblem, PlannedArtifact, PlannedDelivery, Section,
-    SectionNeeds, Step, guard, pack, path, select::select,
+    Packing, PathValues, Plan, PlanError, PlanInput, PlanProblem, PlannedArtifact, PlannedDelivery,
+    Section, SectionNeeds, Step, guard, pack, path, select::select, unit_name,
 };
 use crate::domain::{
-    job::{Compare, DEFAULT_LINK_PATH, DEFAULT_PATH, Export, Per, ReportSpec},
+    job::{Compare, Export, Format, Per, Pii, ReportSpec},
     query::{Granularity, Query, Source},
+    schedule::Tick,
     target::Target,
     website::Website,
     window::{ServerDays, Window},
@@ -43,10 +44,13 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(input: PlanInput<'a>) -> Self {
-        let window = input
-            .job
-            .window
-            .resolve(input.tick.0, input.days, input.job.timezone);
+        let windows = input.ticks.iter().map(|tick| {
+            input
+                .job
+                .window
+                .resolve(tick.0, input.days, input.job.timezone)
+        });
+        let window = Window::span(windows).expect("a plan has at least one tick");
         let mut problems = Vec::new();
         let needs_websites =
             !input.job.reports.is_empty() || input.job.queries.iter().any(|q| q.links.is_empty());
@@ -79,9 +83,28 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn window_of(&self, query: &Query) -> Window {
+    fn last_tick(&self) -> Tick {
+        let ticks = self.input.ticks;
+        *ticks.last().expect("a plan has at least one tick")
+    }
+
+    fn window_of(&self, query: &Query, tick: Tick) -> Window {
         let spec = query.window.unwrap_or(self.input.job.window);
-        spec.resolve(self.input.tick.0, self.input.days, self.input.job.timezone)
+        spec.resolve(tick.0, self.input.days, self.input.job.timezone)
+    }
+
+    /// What the files of a query are made of, each once.
+    fn units_of(&self, query: &Query, per: Per) -> Vec<Window> {
+        let mut seen = BTreeSet::new();
+        let ticks = self.input.ticks.iter();
+        let all =
+            ticks.flat_map(|tick| units(self.window_of(query, *tick), per, self.input.lookback));
+        all.filter(|unit| {
+            let name = unit_name(per, unit);
+            let is_wanted = self.input.only.is_none_or(|only| only.contains(&name));
+            is_wanted && seen.insert(name)
+        })
+        .collect()
     }
 
     fn plan_exports(&mut self, website: usize) {
@@ -115,14 +138,24 @@ impl<'a> Planner<'a> {
             let queries = export.queries.iter();
             let queries = queries.filter_map(|name| job.queries.iter().find(|q| q.name == *name));
             for query in queries.filter(|query| is_about_it(query)) {
-                let window = self.window_of(query);
-                for unit in units(window, export.per, job.lookback) {
+                for unit in self.units_of(query, export.per) {
                     let step = self.step(target, query, unit, query.granularity);
                     if let Some(step) = step {
+                        self.check_personal(query, step, export);
                         self.artifact(website, step, index, export, unit);
                     }
                 }
             }
+        }
+    }
+
+    fn check_personal(&mut self, query: &Query, step: usize, export: &Export) {
+        if export.pii != Pii::Refuse {
+            return;
+        }
+        let parameter = self.plan.steps[step].parameter.clone();
+        if let Some(problem) = guard::check_personal(query, &parameter, self.input.catalog) {
+            self.problem(problem);
         }
     }
 
@@ -146,12 +179,13 @@ impl<'a> Planner<'a> {
             start: &start,
             end: &end,
         };
-        let default = match of.target {
-            Target::Website(_) => DEFAULT_PATH,
-            Target::Link(_) => DEFAULT_LINK_PATH,
+        let rendered = if export.format == Format::Delta {
+            path::render_partition(export.per, &values)
+        } else {
+            let template = export.path_template(&of.target);
+            path::render(template, &values, &export.extension())
         };
-        let template = export.path.as_deref().unwrap_or(default);
-        match path::render(template, &values, &export.extension()) {
+        match rendered {
             Ok(path) => self.plan.artifacts.push(PlannedArtifact {
                 step,
                 export: index,
@@ -204,7 +238,7 @@ impl<'a> Planner<'a> {
         if needs.daily && matches!(query.source, Source::Custom(_)) {
             return self.problem(unfit("is a custom query, which has no daily rows"));
         }
-        let window = self.window_of(query);
+        let window = self.window_of(query, self.last_tick());
         let before = compared(window, spec.compare);
         let daily = Some(Granularity::Daily);
         let Some(current) = self.step(&target, query, window, query.granularity) else {
@@ -332,7 +366,7 @@ impl<'a> Planner<'a> {
     }
 
     fn add_notes(&mut self) {
-        if !self.plan.window.is_over_at(self.input.tick.0) {
+        if !self.plan.window.is_over_at(self.last_tick().0) {
             self.plan.notes.push(
                 "the window contains the tick's own day, which is not over: its numbers will still change".to_owned(),
             );
@@ -350,8 +384,13 @@ impl<'a> Planner<'a> {
             return Err(PlanError(self.problems));
         }
         let all: Vec<usize> = (0..self.plan.steps.len()).collect();
-        self.plan.requests =
-            pack::requests(self.input.job, self.input.catalog, &self.plan.steps, &all);
+        self.plan.requests = pack::requests(
+            self.input.job,
+            self.input.catalog,
+            &self.plan.steps,
+            &all,
+            &Packing::ALL,
+        );
         Ok(self.plan)
     }
 }

@@ -134,6 +134,16 @@ pub enum PlanProblem {
         /// The select's field or alias.
         select: String,
     },
+    /// It would put people's names into files.
+    #[error(
+        "query `{query}`: its columns {columns} name people: write `pii: hash` or `pii: allow` in the export, or take the query out of its `queries`"
+    )]
+    Personal {
+        /// The query's name.
+        query: String,
+        /// The columns.
+        columns: String,
+    },
     /// A report cannot show it.
     #[error("report `{report}`: the query `{query}` {what}")]
     NotForReports {
@@ -159,6 +169,7 @@ impl PlanProblem {
             | Self::WrongTarget { query, .. }
             | Self::UnknownTable { query, .. }
             | Self::HiddenColumn { query, .. }
+            | Self::Personal { query, .. }
             | Self::NotForReports { query, .. } => Some(query),
             Self::UnknownWebsite { .. }
             | Self::NoWebsite

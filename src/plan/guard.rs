@@ -6,7 +6,8 @@ use super::PlanProblem;
 use crate::domain::{
     catalog::{Catalog, Filtering, MeasuredType, is_global_filter, measured},
     custom::{Custom, server_table},
-    query::{Granularity, Query},
+    personal::is_personal,
+    query::{Granularity, Query, Source},
 };
 
 /// Problems of a query that is answered by the server's type `parameter`.
@@ -102,6 +103,36 @@ pub(super) fn check_custom(
             },
         }),
     }
+}
+
+/// Columns of a query that name people, as far as they are known before it is asked.
+pub(super) fn check_personal(
+    query: &Query,
+    parameter: &str,
+    catalog: &Catalog,
+) -> Option<PlanProblem> {
+    let mut columns: Vec<&str> = match &query.source {
+        Source::Custom(custom) => {
+            let groups = custom.group_by.iter().map(String::as_str);
+            let selects = custom.selects.iter().map(|select| select.alias.as_str());
+            groups.chain(selects).collect()
+        }
+        Source::Parameter(_) => {
+            let known = measured(parameter).map_or(&[][..], |known| &known.columns);
+            let listed = catalog.types.get(parameter).map_or(&[][..], |t| &t.columns);
+            let known = known.iter().map(|(name, _)| *name);
+            known
+                .chain(listed.iter().map(|(name, _)| name.as_str()))
+                .collect()
+        }
+    };
+    columns.retain(|column| is_personal(column));
+    columns.sort_unstable();
+    columns.dedup();
+    (!columns.is_empty()).then(|| PlanProblem::Personal {
+        query: query.name.clone(),
+        columns: columns.join(", "),
+    })
 }
 
 /// Types of links answer zeros for a website, and types of websites nothing for a link (measured).

@@ -8,15 +8,20 @@ mod error;
 mod guard;
 mod pack;
 mod path;
+mod range;
 mod select;
 
 pub use build::build;
 pub use error::{PlanError, PlanProblem};
+pub use pack::Packing;
 pub use path::{PLACEHOLDERS, PathValues, check_path_template};
+pub use range::ticks_of_range;
+
+use std::collections::BTreeSet;
 
 use crate::domain::{
     catalog::Catalog,
-    job::Job,
+    job::{Job, Per},
     query::Granularity,
     request::Request,
     schedule::Tick,
@@ -30,8 +35,13 @@ use crate::domain::{
 pub struct PlanInput<'a> {
     /// The job.
     pub job: &'a Job,
-    /// The instant it is planned for.
-    pub tick: Tick,
+    /// The instants it is planned for, at least one; several where windows are filled in afterwards.
+    pub ticks: &'a [Tick],
+    /// How many units before each window are written again; those of the job, unless windows are
+    /// filled in.
+    pub lookback: u32,
+    /// The units (days, or `START_END`) that files are made of; `None`: all.
+    pub only: Option<&'a BTreeSet<String>>,
     /// How the server counts days.
     pub days: ServerDays,
     /// What the server lists.
@@ -40,6 +50,14 @@ pub struct PlanInput<'a> {
     pub websites: &'a [Website],
     /// What the templates of the job's reports need, in the order of the job's reports.
     pub needs: &'a [ReportNeeds],
+}
+
+/// The name of a unit: the day, or both ends of a window.
+pub fn unit_name(per: Per, window: &Window) -> String {
+    match per {
+        Per::Day => window.start.to_string(),
+        Per::Window => format!("{}_{}", window.start, window.end),
+    }
 }
 
 /// What the template of one report needs.
@@ -63,7 +81,7 @@ pub struct SectionNeeds {
 /// What a run will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The job's window.
+    /// The job's window; of several ticks from the first to the last day.
     pub window: Window,
     /// What reports compare it with.
     pub previous: Option<Window>,
@@ -154,6 +172,21 @@ impl Section {
 }
 
 impl Plan {
+    /// The unit of an artifact: what its manifest is called by.
+    pub fn unit_of(&self, artifact: &PlannedArtifact, per: Per) -> String {
+        unit_name(per, &self.steps[artifact.step].window)
+    }
+
+    /// The unit of its reports, which is the window's.
+    pub fn report_unit(&self) -> String {
+        format!("reports {}", unit_name(Per::Window, &self.window))
+    }
+
+    /// Whether a unit is one of reports.
+    pub fn is_report_unit(&self, unit: &str) -> bool {
+        unit.starts_with("reports ")
+    }
+
     /// The part id of a step, unique in the whole plan.
     pub fn part_id(step: usize) -> String {
         format!("s{step}")
@@ -174,8 +207,14 @@ impl Plan {
     }
 
     /// The same plan with only the requests that the given steps need, for a further attempt.
-    pub fn requests_for(&self, job: &Job, catalog: &Catalog, steps: &[usize]) -> Vec<Request> {
-        pack::requests(job, catalog, &self.steps, steps)
+    pub fn requests_for(
+        &self,
+        job: &Job,
+        catalog: &Catalog,
+        steps: &[usize],
+        packing: &Packing<'_>,
+    ) -> Vec<Request> {
+        pack::requests(job, catalog, &self.steps, steps, packing)
     }
 }
 

@@ -4,6 +4,8 @@
 //! items form an array body. Dates and granularity stand on the item, not on the parameter, so that
 //! a server that ignores per-parameter keys cannot answer for other days.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::{Plan, Step};
@@ -14,11 +16,41 @@ use crate::domain::{
     job::Job,
     query::{Filter, Limit, Operator, Query, Source},
     request::{Ask, CustomAsk, Item, MAX_LIMIT, Part, Request},
+    target::Target,
     window::Window,
 };
 
 /// The most items of one array body: a month of days.
 const MAX_ITEMS: usize = 31;
+
+/// How much goes into one request.
+#[derive(Clone, Copy)]
+pub struct Packing<'a> {
+    /// What the answer of a step is expected to have; 0 where nothing is known.
+    pub bytes_of: &'a dyn Fn(&Step) -> u64,
+    /// The most bytes of one answer.
+    pub max_bytes: u64,
+    /// The most parts of one request.
+    pub max_parts: usize,
+}
+
+impl Packing<'_> {
+    /// As much as the API takes.
+    pub const ALL: Packing<'static> = Packing {
+        bytes_of: &|_| 0,
+        max_bytes: u64::MAX,
+        max_parts: usize::MAX,
+    };
+}
+
+impl std::fmt::Debug for Packing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packing")
+            .field("max_bytes", &self.max_bytes)
+            .field("max_parts", &self.max_parts)
+            .finish_non_exhaustive()
+    }
+}
 
 /// One item in the making, with the step that says whose and when it is.
 struct Packed<'a> {
@@ -32,10 +64,12 @@ pub(super) fn requests(
     catalog: &Catalog,
     steps: &[Step],
     wanted: &[usize],
+    packing: &Packing<'_>,
 ) -> Vec<Request> {
     let mut requests: Vec<Request> = Vec::new();
     let mut open: Vec<Packed<'_>> = Vec::new();
-    for &index in wanted {
+    let (mut bytes, mut count) = (0_u64, 0);
+    for index in by_target_and_days(steps, wanted) {
         let step = &steps[index];
         let query = query_of(job, step);
         if let Source::Custom(source) = &query.source {
@@ -43,9 +77,13 @@ pub(super) fn requests(
             requests.push(request(step, "/v1/query/custom", Ask::Custom(ask)));
             continue;
         }
-        if open.first().is_some_and(|p| p.step.target != step.target) {
+        let more = (packing.bytes_of)(step);
+        let is_full = count >= packing.max_parts || bytes.saturating_add(more) > packing.max_bytes;
+        if is_full || open.first().is_some_and(|p| p.step.target != step.target) {
             flush(&mut open, &mut requests);
+            (bytes, count) = (0, 0);
         }
+        (bytes, count) = (bytes.saturating_add(more), count + 1);
         let item = item(step, query);
         let same = open.iter_mut().find(|other| {
             other.step.window == step.window
@@ -63,6 +101,22 @@ pub(super) fn requests(
     }
     flush(&mut open, &mut requests);
     requests
+}
+
+/// Website by website and link by link as the plan has them, each by its days: what a request that is
+/// full leaves over is then whole days.
+fn by_target_and_days(steps: &[Step], wanted: &[usize]) -> Vec<usize> {
+    let mut places: HashMap<&Target, usize> = HashMap::new();
+    for step in steps {
+        let next = places.len();
+        places.entry(&step.target).or_insert(next);
+    }
+    let mut sorted = wanted.to_vec();
+    sorted.sort_by_key(|index| {
+        let step = &steps[*index];
+        (places[&step.target], step.window.start, step.window.end)
+    });
+    sorted
 }
 
 /// Closes the items of one target as requests of at most so many items.
@@ -171,7 +225,11 @@ fn custom(
             Limit::Rows(rows) => rows.min(MAX_LIMIT),
             Limit::All => MAX_LIMIT,
         },
-        wants_all: query.limit == Limit::All,
+        // More rows than one answer has are as many as there are
+        wants_all: match query.limit {
+            Limit::All => true,
+            Limit::Rows(rows) => rows > MAX_LIMIT,
+        },
         group_by: source.group_by.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, ops::Range};
 
 use super::PlanProblem;
+use crate::domain::job::Per;
 
 /// What a path template may name.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +76,21 @@ impl PathValues<'_> {
             _ => return None,
         })
     }
+}
+
+/// The folder of a partition of a Delta table.
+pub(super) fn render_partition(per: Per, values: &PathValues<'_>) -> Result<String, PlanProblem> {
+    let of = if values.website_id.is_some() {
+        "website_id={{ website.id }}"
+    } else {
+        "link_id={{ link.id }}"
+    };
+    let days = match per {
+        Per::Day => "day={{ date }}",
+        Per::Window => "window_start={{ start }}/window_end={{ end }}",
+    };
+    let path = render(&format!("{{{{ query }}}}/{of}/{days}"), values, "")?;
+    Ok(path.trim_end_matches('.').to_owned())
 }
 
 /// Fills a template and adds the extension.

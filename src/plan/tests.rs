@@ -6,7 +6,10 @@ use super::*;
 use crate::domain::{
     catalog::QueryType,
     custom::{Aggregate, Custom, Select},
-    job::{Compression, Export, Format, Per, Retry, WebsiteSelector},
+    destination::DestinationUrl,
+    job::{
+        Compression, CsvStyle, Drift, Export, Format, Job, Nested, Per, Pii, Retry, WebsiteSelector,
+    },
     preset::Preset,
     query::{Filter, Limit, Operator, Query, Source},
     window::WindowSpec,
@@ -73,12 +76,17 @@ fn job(preset: Preset, queries: Vec<Query>, per: Per) -> Job {
         queries,
         exports: vec![Export {
             format: Format::Parquet,
-            to: PathBuf::from("/lake"),
+            to: DestinationUrl::Directory(PathBuf::from("/lake")),
             to_label: "lake".to_owned(),
             queries: names,
             path: None,
             per,
             compression: Compression::Zstd,
+            level: None,
+            csv: CsvStyle::default(),
+            drift: Drift::Evolve,
+            nested: Nested::Json,
+            pii: Pii::Refuse,
         }],
         reports: Vec::new(),
         retry: Retry {
@@ -123,7 +131,9 @@ fn planned(job: &Job, names: &[&str], websites: usize) -> Result<Plan, PlanError
     let websites: Vec<Website> = (1..=websites).map(website).collect();
     build(PlanInput {
         job,
-        tick: Tick("2026-11-23T02:00:00Z".parse().unwrap()),
+        ticks: &[Tick("2026-11-23T02:00:00Z".parse().unwrap())],
+        lookback: job.lookback,
+        only: None,
         days: ServerDays::Utc,
         catalog: &catalog(names),
         websites: &websites,
@@ -324,4 +334,44 @@ fn hourly_rows_beyond_thirty_days_are_refused_unless_asked_day_by_day() {
     assert!(error.contains("limited to 30 days"), "{error}");
     let by_day = job(Preset::Last90d, vec![hourly], Per::Day);
     assert_eq!(planned(&by_day, &SERVER, 1).unwrap().steps.len(), 90);
+}
+
+#[test]
+fn a_range_has_each_window_once_and_none_that_it_cuts() {
+    let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
+    let now = "2026-11-23T02:00:00Z".parse().unwrap();
+    let starts = |job: &Job, from: &str, to: &str| -> Vec<String> {
+        let ticks = ticks_of_range(job, ServerDays::Utc, day(from), day(to), now);
+        let window = |tick: &Tick| job.window.resolve(tick.0, ServerDays::Utc, job.timezone);
+        ticks
+            .iter()
+            .map(|tick| window(tick).start.to_string())
+            .collect()
+    };
+    let of = |preset| job(preset, vec![query("top_pages")], Per::Window);
+    let days = starts(&of(Preset::Yesterday), "2026-02-27", "2026-03-02");
+    assert_eq!(
+        days,
+        ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02"]
+    );
+    // Weeks from Monday; the first and the last are cut by the range
+    let weeks = starts(&of(Preset::LastIsoWeek), "2026-10-01", "2026-10-27");
+    assert_eq!(weeks, ["2026-10-05", "2026-10-12", "2026-10-19"]);
+    let months = starts(&of(Preset::LastMonth), "2026-01-01", "2026-03-31");
+    assert_eq!(months, ["2026-01-01", "2026-02-01", "2026-03-01"]);
+    // Rolling windows: those that a schedule would have had, else one a day
+    let rolling = of(Preset::Last7FullDays);
+    assert_eq!(starts(&rolling, "2026-10-01", "2026-10-09").len(), 3);
+    let mondays = Job {
+        schedule: Some(
+            crate::domain::schedule::Schedule::parse("0 6 * * MON", chrono_tz::Tz::UTC).unwrap(),
+        ),
+        ..rolling
+    };
+    let weeks = starts(&mondays, "2026-10-01", "2026-10-25");
+    assert_eq!(weeks, ["2026-10-05", "2026-10-12", "2026-10-19"]);
+    // Nothing after now, and nothing where the range ends before it starts
+    let last = starts(&of(Preset::Yesterday), "2026-11-21", "2026-12-31");
+    assert_eq!(last, ["2026-11-21", "2026-11-22"]);
+    assert!(starts(&of(Preset::Yesterday), "2026-03-02", "2026-03-01").is_empty());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError};
+use super::{Running, Store, StoreError};
 
 impl Store {
     /// Takes the lease `name` until `now + ttl`; `false` where somebody else holds it.
@@ -29,28 +29,37 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Prolongs a lease; `false` where somebody else has taken it.
-    pub async fn renew_lease(
+    /// The run that holds a lease; `None` where nobody does.
+    pub async fn lease_holder(&self, name: &str) -> Result<Option<Running>, StoreError> {
+        let sql = "SELECT r.id, r.job, r.trigger_name, r.process, r.alive_until_ms FROM leases AS l
+            JOIN runs AS r ON r.id = l.owner WHERE l.name = $1";
+        let row = sqlx::query(sql)
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        row.map(|row| self.read_running(&row)).transpose()
+    }
+
+    /// Prolongs all leases of an owner; how many it still holds.
+    pub async fn renew_leases(
         &self,
-        name: &str,
         owner: &str,
         now: DateTime<Utc>,
         ttl: Duration,
-    ) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE leases SET until_ms = $1 WHERE name = $2 AND owner = $3")
+    ) -> Result<u64, StoreError> {
+        let done = sqlx::query("UPDATE leases SET until_ms = $1 WHERE owner = $2")
             .bind(until(now, ttl))
-            .bind(name)
             .bind(owner)
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
-        Ok(done.rows_affected() == 1)
+        Ok(done.rows_affected())
     }
 
-    /// Gives a lease back; nothing happens where somebody else holds it.
-    pub async fn release_lease(&self, name: &str, owner: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM leases WHERE name = $1 AND owner = $2")
-            .bind(name)
+    /// Gives all leases of an owner back.
+    pub async fn release_leases(&self, owner: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM leases WHERE owner = $1")
             .bind(owner)
             .execute(&self.pool)
             .await

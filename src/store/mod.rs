@@ -1,5 +1,6 @@
 //! The run store: runs, leases and the delivery ledger, in `SQLite` through sqlx.
 
+mod backfills;
 mod error;
 mod lease;
 mod ledger;
@@ -8,14 +9,18 @@ mod runs;
 
 pub use error::StoreError;
 pub use ledger::{Begin, DeliveryKey};
-pub use runs::{Found, NewRun};
+pub use runs::{Found, NewRun, Running};
 
 use std::path::{Path, PathBuf};
 
 use sqlx::{AnyPool, Executor, Row, any::AnyPoolOptions};
 
 /// Applied in order, each once; never changed after a release.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_init.sql"),
+    include_str!("migrations/0002_process.sql"),
+    include_str!("migrations/0003_backfills.sql"),
+];
 
 /// Set on every connection: readers never wait for the writer, and writers wait for each other.
 const PRAGMAS: &str =

@@ -16,10 +16,27 @@ pub struct NewRun<'a> {
     pub tick: DateTime<Utc>,
     /// SHA-256 of the job's definition.
     pub definition_hash: &'a str,
+    /// Who runs it, as far as the machine says.
+    pub process: Option<&'a str>,
     /// Its record so far.
     pub record: &'a RunRecord,
     /// The present instant.
     pub now: DateTime<Utc>,
+}
+
+/// A run that counts as running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Its id.
+    pub id: String,
+    /// Its job.
+    pub job: String,
+    /// Why it exists; `None`: a newer program knows.
+    pub trigger: Option<Trigger>,
+    /// Who runs it, as far as its machine said.
+    pub process: Option<String>,
+    /// It counts as dead after this, unless it gives a further sign of life.
+    pub alive_until: DateTime<Utc>,
 }
 
 /// What a beginning of a run's id finds.
@@ -38,8 +55,8 @@ impl Store {
     pub async fn create_run(&self, run: NewRun<'_>) -> Result<bool, StoreError> {
         let sql = "INSERT INTO runs (id, job, tick_ms, tick, trigger_name, state, window_start,
             window_end, timezone, created_ms, alive_until_ms, definition_hash,
-            attempts, requests, retries, row_count, duration_ms)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, 0, 0, 0)
+            process, attempts, requests, retries, row_count, duration_ms)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0, 0, 0)
             ON CONFLICT DO NOTHING";
         let now = run.now.timestamp_millis();
         let done = sqlx::query(sql)
@@ -55,6 +72,7 @@ impl Store {
             .bind(now)
             .bind(now + ALIVE_MS)
             .bind(run.definition_hash)
+            .bind(run.process.map(str::to_owned))
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
@@ -137,31 +155,48 @@ impl Store {
         Ok(())
     }
 
-    /// Marks runs that stopped giving a sign of life as failed, and their open steps as cancelled;
-    /// how many there were.
-    pub async fn abandon_dead_runs(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let dead = "state = $1 AND alive_until_ms < $2";
-        let steps = format!(
-            "UPDATE steps SET state = $3 WHERE state = $4 AND run_id IN (SELECT id FROM runs WHERE {dead})"
-        );
-        sqlx::query(sqlx::AssertSqlSafe(steps))
+    /// Runs that count as running.
+    pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
+        let sql =
+            "SELECT id, job, trigger_name, process, alive_until_ms FROM runs WHERE state = $1";
+        let rows = sqlx::query(sql)
             .bind(RunState::Running.name())
-            .bind(now.timestamp_millis())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        rows.iter().map(|row| self.read_running(row)).collect()
+    }
+
+    pub(super) fn read_running(&self, row: &AnyRow) -> Result<Running, StoreError> {
+        let alive: i64 = row.try_get("alive_until_ms").map_err(self.wrap())?;
+        Ok(Running {
+            id: row.try_get("id").map_err(self.wrap())?,
+            job: row.try_get("job").map_err(self.wrap())?,
+            trigger: Trigger::parse(row.try_get("trigger_name").map_err(self.wrap())?),
+            process: row.try_get("process").map_err(self.wrap())?,
+            alive_until: DateTime::from_timestamp_millis(alive).unwrap_or_default(),
+        })
+    }
+
+    /// Marks a run whose program is gone as failed, its open steps as cancelled, and takes its
+    /// leases away.
+    pub async fn abandon(&self, run: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE steps SET state = $1 WHERE state = $2 AND run_id = $3")
             .bind(StepState::Cancelled.name())
             .bind(StepState::Pending.name())
+            .bind(run)
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
-        let runs = format!("UPDATE runs SET state = $3, error = $4 WHERE {dead}");
-        let done = sqlx::query(sqlx::AssertSqlSafe(runs))
-            .bind(RunState::Running.name())
-            .bind(now.timestamp_millis())
+        sqlx::query("UPDATE runs SET state = $1, error = $2 WHERE id = $3 AND state = $4")
             .bind(RunState::Failed.name())
             .bind("the program was stopped before this run ended; run the job again")
+            .bind(run)
+            .bind(RunState::Running.name())
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
-        Ok(done.rows_affected())
+        self.release_leases(run).await
     }
 
     /// The run whose id starts so, in full.

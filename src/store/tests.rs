@@ -57,6 +57,7 @@ async fn create(store: &Store, id: &str, trigger: Trigger) -> bool {
     let run = NewRun {
         tick,
         definition_hash: "h",
+        process: None,
         record: &record,
         now,
     };
@@ -233,8 +234,9 @@ async fn a_lease_excludes_others_until_it_ends() {
     assert!(store.acquire_lease("job:x", "a", start, ttl).await.unwrap());
     assert!(!store.acquire_lease("job:x", "b", start, ttl).await.unwrap());
     assert!(store.acquire_lease("job:x", "b", later, ttl).await.unwrap());
-    assert!(!store.renew_lease("job:x", "a", later, ttl).await.unwrap());
-    store.release_lease("job:x", "b").await.unwrap();
+    assert_eq!(store.renew_leases("a", later, ttl).await.unwrap(), 0);
+    assert_eq!(store.renew_leases("b", later, ttl).await.unwrap(), 1);
+    store.release_leases("b").await.unwrap();
     assert!(store.acquire_lease("job:x", "a", later, ttl).await.unwrap());
 }
 
@@ -250,10 +252,12 @@ async fn a_killed_run_is_marked_failed_and_shows_how_far_it_came() {
         .unwrap();
     let done = step(StepState::Succeeded, 7);
     store.save_steps("a", [(1, &done)]).await.unwrap();
-    let alive = at("2026-11-23T07:00:30Z");
-    assert_eq!(store.abandon_dead_runs(alive).await.unwrap(), 0);
-    let dead = at("2026-11-23T07:02:00Z");
-    assert_eq!(store.abandon_dead_runs(dead).await.unwrap(), 1);
+    let running = store.running().await.unwrap();
+    assert_eq!(running[0].id, "a");
+    assert!(running[0].alive_until > at("2026-11-23T07:00:30Z"));
+    assert!(running[0].alive_until < at("2026-11-23T07:02:00Z"));
+    store.abandon("a").await.unwrap();
+    assert!(store.running().await.unwrap().is_empty());
     let run = store.runs(None, 1).await.unwrap().remove(0);
     assert_eq!(run.state, RunState::Failed);
     assert!(run.error.unwrap().contains("stopped before"));
