@@ -11,11 +11,12 @@ use databuddy_jobs::{
         run::{RunState, StepState, Trigger},
         schedule::Tick,
     },
-    engine::{Engine, Events, Order},
+    engine::{Engine, Events, HEAVY, Order},
     sandbox::{FAULT_KINDS, Fault, FaultKind, Sandbox, SandboxOptions, start},
     secret::Secret,
     store::Store,
 };
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::workspace::TestWorkspace;
@@ -51,6 +52,7 @@ async fn engine(workspace: &TestWorkspace, url: &str) -> Engine {
         requests_per_minute: 1_000_000,
         custom_per_minute: 1_000_000,
         max_in_flight: 8,
+        gzip: true,
         user_agent: "databuddy-jobs/test".to_owned(),
     };
     let client = Client::new(options, clock.clone()).unwrap();
@@ -65,11 +67,15 @@ async fn engine(workspace: &TestWorkspace, url: &str) -> Engine {
         store: Arc::new(Store::open(&project.settings.store).await.unwrap()),
         settings: Arc::new(project.settings),
         client: client.with_backoff(Duration::from_micros(100)),
+        destinations: Arc::default(),
         transport: None,
         source: "sandbox".to_owned(),
         clock,
         events: Events::new(|_| {}),
         server: Arc::default(),
+        sizes: Arc::default(),
+        heavy: Arc::new(Semaphore::new(HEAVY)),
+        gives_way: false,
     }
 }
 
@@ -83,11 +89,7 @@ async fn run(engine: &Engine, workspace: &TestWorkspace) -> (RunState, usize, Fi
         &Options::default(),
     )
     .unwrap();
-    let order = Order {
-        tick: Tick(NOW.parse().unwrap()),
-        trigger: Trigger::Manual,
-        force: false,
-    };
+    let order = Order::of(Tick(NOW.parse().unwrap()), Trigger::Manual);
     let mut engine = engine.clone();
     engine.server = Arc::default();
     let outcome = engine
@@ -112,7 +114,7 @@ async fn run(engine: &Engine, workspace: &TestWorkspace) -> (RunState, usize, Fi
         .into_iter()
         .map(|(path, bytes)| (path.display().to_string(), bytes));
     let files: Files = files
-        .filter(|(path, _)| !path.contains("_manifests"))
+        .filter(|(path, _)| !path.contains("_manifests") && !path.contains("_schemas"))
         .collect();
     assert_eq!(files.len(), record.artifacts.len());
     (record.state, failed, files)

@@ -400,7 +400,7 @@ fn every_type_of_the_seed_is_exported() {
         .map(|name| format!("{{ parameter: {name}, link: link_launch }}"))
         .collect();
     let job = format!(
-        "preset: last_7_full_days\nwebsites: [web_acme_docs]\nqueries: [{site}, {}]\nexports: [{{ format: parquet, to: out, per: window, path: '{{{{ query }}}}/{{{{ start }}}}' }}]\n",
+        "preset: last_7_full_days\nwebsites: [web_acme_docs]\nqueries: [{site}, {}]\nexports: [{{ format: parquet, to: out, per: window, pii: allow, path: '{{{{ query }}}}/{{{{ start }}}}' }}]\n",
         links.join(", ")
     );
     workspace.write("jobs/all.yaml", &job);
@@ -446,7 +446,7 @@ fn links_and_custom_queries_are_exported() {
     let csv = fs::read_to_string(workspace.path().join(file)).unwrap();
     assert!(
         csv.starts_with(
-            "country,sum_duration,avg_duration,max_duration,min_duration,uniq_anonymous_id\n"
+            "country,sum_duration,avg_duration,max_duration,min_duration,uniq_anonymous_id\r\n"
         ),
         "{csv}"
     );

@@ -185,7 +185,8 @@ fn a_full_disk_leaves_the_old_file_and_nothing_half_written() {
     assert!(built.unwrap().success());
     let env = [
         ("LD_PRELOAD", shim.to_str().unwrap()),
-        ("FULL_DISK", "out/lake"),
+        // Staging and lake; SQLite writes in another way
+        ("FULL_DISK", workspace.path().to_str().unwrap()),
     ];
     let (code, document) = workspace.json_with(&["run", "export", "--force"], &env);
     assert_eq!(code, 1, "{document:#}");
@@ -374,18 +375,35 @@ fn ctrl_c_and_sigterm_end_a_run_as_interrupted_with_nothing_published() {
 }
 
 #[test]
-fn a_killed_run_shows_its_steps_and_keeps_others_out_until_its_lease_ends() {
-    let (workspace, code, _) = interrupted("-KILL");
-    assert_eq!(code, None);
-    let (_, runs) = workspace.json(&["runs"]);
-    assert_eq!(runs["runs"][0]["state"], "running");
-    assert_eq!(runs["runs"][0]["steps"][0]["state"], "pending");
+fn a_run_keeps_others_from_its_days_while_it_lives_and_no_longer() {
+    let (tell, told) = mpsc::channel();
+    let url = api(move |_| {
+        let _ = tell.send(());
+        None
+    });
+    let workspace = workspace(&url);
+    let mut first = workspace
+        .command(&["run", "export"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    told.recv().unwrap();
     let (code, second) = workspace.json(&["run", "export"]);
     assert_eq!(code, 75, "{second:#}");
-    assert!(
-        second["runs"][0]["error"]
-            .as_str()
-            .unwrap()
-            .contains("under way")
+    let why = second["runs"][0]["error"].as_str().unwrap();
+    assert!(why.contains("under way"), "{why}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // Its program is gone: it shows how far it came, and nobody waits for its lease to end
+    let (_, runs) = workspace.json(&["runs"]);
+    let killed = &runs["runs"][1];
+    assert_eq!(
+        (&killed["state"], &killed["steps"][0]["state"]),
+        (&json!("failed"), &json!("cancelled"))
     );
+    let (code, third) = workspace.json(&["run", "export", "--set", "timeout=1s"]);
+    assert_eq!(code, 1, "{third:#}");
+    let why = third["runs"][0]["error"].as_str().unwrap();
+    assert!(why.contains("`timeout`"), "{why}");
 }

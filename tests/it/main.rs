@@ -6,13 +6,19 @@
 )]
 
 mod api;
+mod backfill;
+mod buckets;
 mod campaign;
+mod columns;
 mod commands;
 mod config;
+mod contract;
 mod failures;
 mod lake;
+mod pages;
 mod replay;
 mod run;
+mod s3;
 mod sandbox;
 mod serve;
 mod server;

@@ -1,4 +1,4 @@
-//! Tests against servers and readers of others: a real SMTP server, pyarrow, `DuckDB`. `.ci/setup`
+//! Tests against servers and readers of others: a real SMTP server, Azurite, pyarrow, `DuckDB`. `.ci/setup`
 //! installs them; without them these tests are skipped and say so, and with `CI=true` they fail.
 
 #![allow(
@@ -7,13 +7,23 @@
     reason = "a test that panics has failed, as it should; a test that is skipped says so"
 )]
 
+mod azure;
+#[path = "../it/contract.rs"]
+mod contract;
+#[cfg(feature = "delta")]
+mod delta;
 mod python;
 mod readers;
+#[path = "../it/replay.rs"]
+#[allow(dead_code, reason = "two test binaries share it, neither uses all")]
+mod replay;
+#[path = "../it/server.rs"]
+mod server;
 mod smtp;
 #[path = "../it/workspace.rs"]
 mod workspace;
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -21,22 +31,31 @@ type Test = fn();
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
-    let tests = smtp::TESTS.iter().chain(readers::TESTS);
-    let missing = python::missing();
+    let by_python = smtp::TESTS.iter().chain(readers::TESTS);
+    #[cfg(feature = "delta")]
+    let by_python = by_python.chain(delta::TESTS);
+    let by_python = by_python.zip(std::iter::repeat(python::missing()));
+    let by_node = azure::TESTS.iter();
+    let by_node = by_node.zip(std::iter::repeat(python::missing().or_else(azure::missing)));
     let is_ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
-    let trials = tests.map(|(name, test): &(&str, Test)| {
-        let (test, missing) = (*test, missing.clone());
-        let skipped = missing.is_some() && !is_ci;
-        let trial = Trial::test(*name, move || {
-            missing.map_or(Ok(()), |why| Err(Failed::from(why)))?;
-            test();
-            Ok(())
+    let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
+    let trials = by_python
+        .chain(by_node)
+        .map(|((name, test), missing): (&(&str, Test), _)| {
+            if let Some(why) = missing.as_ref().filter(|_| !is_ci) {
+                *skipped.entry(why.clone()).or_default() += 1;
+            }
+            let (test, is_skipped) = (*test, missing.is_some() && !is_ci);
+            let trial = Trial::test(*name, move || {
+                missing.map_or(Ok(()), |why| Err(Failed::from(why)))?;
+                test();
+                Ok(())
+            });
+            trial.with_ignored_flag(is_skipped)
         });
-        trial.with_ignored_flag(skipped)
-    });
     let trials: Vec<Trial> = trials.collect();
-    if let Some(why) = missing.filter(|_| !is_ci) {
-        println!("{} tests are skipped: {why}", trials.len());
+    for (why, tests) in skipped {
+        println!("{tests} tests are skipped: {why}");
     }
     libtest_mimic::run(&args, trials).exit_code()
 }

@@ -17,18 +17,20 @@ pub(crate) fn interpreter() -> PathBuf {
 
 /// What is missing, and how to get it; `None` where nothing is.
 pub(crate) fn missing() -> Option<String> {
-    let code = "import aiosmtpd, trustme, pyarrow, duckdb";
+    let (packages, setup) = if cfg!(feature = "delta") {
+        let packages = "aiosmtpd, trustme, pyarrow, duckdb, deltalake, duckdb_extension_delta";
+        (packages, "bash .ci/setup delta")
+    } else {
+        ("aiosmtpd, trustme, pyarrow, duckdb", "bash .ci/setup")
+    };
     let done = Command::new(interpreter())
-        .args(["-c", code])
+        .args(["-c", &format!("import {packages}")])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
     match done {
         Ok(status) if status.success() => None,
-        _ => Some(
-            "no python3 with aiosmtpd, trustme, pyarrow and duckdb: run `bash .ci/setup`"
-                .to_owned(),
-        ),
+        _ => Some(format!("no python3 with {packages}: run `{setup}`")),
     }
 }
 
