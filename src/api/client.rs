@@ -32,6 +32,9 @@ const PACKED_TRIES: u32 = 2;
 /// The largest answer that is read of lists and the like.
 const MAX_BYTES: usize = 64 << 20;
 
+/// The largest answer whose memory is kept for the next one.
+const MAX_SPARE_BYTES: usize = 2 << 20;
+
 /// Waits for one request after 429s, before it is given up.
 const RATE_LIMIT_WAITS: u32 = 30;
 
@@ -394,8 +397,10 @@ impl Client {
             .and_then(|n| usize::try_from(n).ok());
         // Of a packed answer no length is announced: it is likely as long as the last one
         let likely = announced.unwrap_or_else(|| self.counters.bytes.load(Ordering::Relaxed));
-        let mut body = self.spare().unwrap_or_default();
-        body.reserve(likely.min(max_bytes));
+        let likely = likely.min(max_bytes);
+        let spare = self.spare().filter(|spare| spare.capacity() >= likely);
+        // A little more than this page needs: reserving more later would double it
+        let mut body = spare.unwrap_or_else(|| BytesMut::with_capacity(likely + likely / 32));
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > max_bytes {
                 return Ok(None);
@@ -411,9 +416,11 @@ impl Client {
         spare.take()
     }
 
-    /// Keeps the memory of an answer for the next one: fresh memory costs a page fault every 4 KB.
+    /// Keeps the memory of an answer for the next one: fresh memory costs a page fault every 4 KB, which
+    /// tells where rows are small.
     pub(super) fn reuse(&self, answer: Bytes) {
-        if let Ok(mut memory) = answer.try_into_mut()
+        if answer.len() <= MAX_SPARE_BYTES
+            && let Ok(mut memory) = answer.try_into_mut()
             && let Ok(mut spare) = self.counters.spare.lock()
         {
             memory.clear();
