@@ -87,10 +87,7 @@ impl Work<'_> {
         if self.order.reports && !plan.deliveries.is_empty() {
             names.insert(plan.report_unit());
         }
-        let names = names
-            .into_iter()
-            .map(|unit| format!("job:{} {unit}", job.name));
-        let names: Vec<String> = names.collect();
+        let names: Vec<String> = names.iter().map(|unit| self.lease_of(unit)).collect();
         loop {
             match self.lease.take(names.clone()).await? {
                 Taken::All => return Ok(()),
@@ -110,6 +107,11 @@ impl Work<'_> {
                 }
             }
         }
+    }
+
+    /// What the lease of a unit is called.
+    pub(super) fn lease_of(&self, unit: &str) -> String {
+        format!("job:{} {unit}", self.job.name)
     }
 
     fn is_backfill(&self) -> bool {
