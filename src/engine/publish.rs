@@ -86,6 +86,7 @@ impl Work<'_> {
             columns,
             fetched,
         };
+        self.check_lease()?;
         let mut replaced = Replaced::new(self, plan);
         let held = units.keys().map(|(_, unit)| unit.clone()).collect();
         if let Err(error) = replaced.sweep(&held).await {
@@ -126,6 +127,7 @@ impl Work<'_> {
         let export = &self.job.exports[first.export];
         let destination = self.engine.destination(self.job, export)?;
         let (old, version) = destination.read_manifest(unit).await?;
+        self.check_lease()?;
         let mut new = self.manifest(&plan.steps[first.step].window);
         // A manifest of another source is declined before a file is touched
         Manifest::merge(old.clone(), new.clone())?;
@@ -164,7 +166,11 @@ impl Work<'_> {
         }
         drop(done);
         let read = (old, version);
-        if write_manifest(&destination, unit, read, new, replaced).await? {
+        self.check_lease()?;
+        let written = write_manifest(&destination, unit, read, new, replaced);
+        let written = self.lost.run_until_cancelled(written).await;
+        if written.ok_or(EngineError::Cancelled)?? {
+            self.check_lease()?;
             let to = &export.to_label;
             replaced.clear(&destination, to, unit, true).await;
         }

@@ -109,6 +109,18 @@ impl Work<'_> {
         }
     }
 
+    /// Nothing is published on a lease that is not held for certain.
+    ///
+    /// # Errors
+    /// It is not; the run ends as one that lost it.
+    pub(super) fn check_lease(&self) -> Result<(), EngineError> {
+        if self.lease.is_held() && !self.lost.is_cancelled() {
+            return Ok(());
+        }
+        self.lost.cancel();
+        Err(EngineError::Cancelled)
+    }
+
     /// What the lease of a unit is called.
     pub(super) fn lease_of(&self, unit: &str) -> String {
         format!("job:{} {unit}", self.job.name)
