@@ -26,8 +26,8 @@ use crate::{
     export::{FileStyle, ManifestColumn, Stage},
     plan::{Plan, PlannedArtifact, Step},
     table::{
-        Column, Content, Known, Shape, TableBuilder, Totals, rarely_repeating, row_hashes,
-        sort_by_date,
+        Column, Content, Known, Shape, TableBuilder, TableError, Totals, rarely_repeating,
+        row_hashes, sort_by_date,
     },
 };
 
@@ -299,7 +299,11 @@ impl Rows {
     /// Takes a page: its rows as a batch, and what follows it.
     fn take(&mut self, page: &Page) -> Result<(RecordBatch, Next), StepError> {
         let read = self.table.read_page(&page.0);
-        let mut batch = read.map_err(|error| StepError::last(one_line(&error)))?;
+        let mut batch = read.map_err(|error| StepError {
+            message: one_line(&error),
+            // Rows that do not parse may have been cut on their way; a value that does not fit was not
+            retryable: matches!(error, TableError::NotRows { .. }),
+        })?;
         let hashes = row_hashes(&batch);
         let next = self.pages.take(&hashes).map_err(StepError::from)?;
         let left = self.wanted.saturating_sub(self.taken).min(batch.num_rows());
