@@ -109,7 +109,7 @@ fn read<R: TakeRows>(
         let mut json = sonic_rs::Deserializer::from_slice(&page.0);
         let taken = Rows(rows).deserialize(&mut json);
         let failed =
-            |e: sonic_rs::Error| PartError::last(format!("a page is no list of rows: {e}"));
+            |e: sonic_rs::Error| PartError::passing(format!("a page is no list of rows: {e}"));
         taken.or_else(|error| {
             if rows.has_refused() {
                 Ok(())
