@@ -330,6 +330,8 @@ fn the_defaults_of_the_schema_are_those_of_the_code() {
     for (place, definition) in [
         ("", "/properties"),
         ("/retry", "/$defs/RetryKeys/properties"),
+        ("/schedule", "/$defs/ScheduleKeys/properties"),
+        ("/schedule/dst", "/$defs/DstKeys/properties"),
         ("/exports/0", "/$defs/ExportKeys/properties"),
         ("/reports/0", "/$defs/ReportKeys/properties"),
         ("/queries/0", "/$defs/LongQuery/properties"),
@@ -344,6 +346,9 @@ fn the_defaults_of_the_schema_are_those_of_the_code() {
             let mut job = base.clone();
             if place == "/retry" {
                 job["retry"] = serde_json::json!({});
+            }
+            if place == "/schedule/dst" {
+                job["schedule"]["dst"] = serde_json::json!({});
             }
             let under = job.pointer_mut(place).unwrap().as_object_mut().unwrap();
             under.entry(key.clone()).or_insert(default.clone());
