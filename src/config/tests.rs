@@ -311,7 +311,7 @@ fn a_query_type_that_only_a_server_may_know_is_a_warning() {
 
 #[test]
 fn settings_report_every_problem_with_its_place() {
-    let text = "api:\n  urll: https://x\n  days: UTC\n  max_in_flight: 99\nstore: { url: 'mysql://x' }\nweb: {}\n";
+    let text = "api:\n  urll: https://x\n  days: UTC\n  max_in_flight: 99\nstore: { url: 'mysql://x' }\nweb: { listen: here }\n";
     let problems =
         load_with(&[("databuddy-jobs.yaml", text), ("jobs/a.yaml", FINE)], &[]).unwrap_err();
     let lines: Vec<usize> = problems.iter().map(|p| p.line).collect();

@@ -80,7 +80,7 @@ impl Lease {
                     None => tokio::time::sleep(AGAIN).await,
                     // A run whose program is gone need not be waited for
                     Some(dead) if dead.process.as_deref().is_some_and(process::is_gone) => {
-                        store.abandon(&dead.id).await?;
+                        store.abandon(&dead, self.clock.now()).await?;
                     }
                     Some(holder) => {
                         store.release_leases(run).await?;
