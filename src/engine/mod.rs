@@ -15,6 +15,7 @@ mod preview;
 mod process;
 mod publish;
 mod put;
+mod replaced;
 mod revision;
 mod run;
 mod serve;
