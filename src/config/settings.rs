@@ -82,8 +82,8 @@ pub struct RunnerSettings {
 /// Where `serve` answers.
 #[derive(Debug, Clone)]
 pub struct WebSettings {
-    /// Default `127.0.0.1:8080`.
-    pub listen: SocketAddr,
+    /// `None`: `127.0.0.1:8080`, if it is free.
+    pub listen: Option<SocketAddr>,
     /// Asked for, where there is one.
     pub token: Option<Secret>,
     /// As people reach it.
@@ -260,9 +260,7 @@ fn resolve(
         keys.web.listen.map(|listen| listen.0),
     );
     let web = WebSettings {
-        listen: listen
-            .and_then(|listen| listen.parse().ok())
-            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        listen: listen.and_then(|listen| listen.parse().ok()),
         token: pick("DATABUDDY_JOBS_WEB_TOKEN", "", keys.web.token)
             .filter(|token| !token.is_empty())
             .map(Secret::new),

@@ -71,6 +71,14 @@ pub struct Retry {
     pub max_backoff: Duration,
 }
 
+impl Retry {
+    /// The pause after so many attempts.
+    pub fn pause_after(&self, attempts: u32) -> Duration {
+        let factor = 2_u32.saturating_pow(attempts.saturating_sub(1));
+        self.backoff.saturating_mul(factor).min(self.max_backoff)
+    }
+}
+
 /// Files that a job writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {

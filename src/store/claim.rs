@@ -1,6 +1,6 @@
 //! Claiming: a run that waits goes to one runner, under a fencing token that grows with every claim.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
 use super::{Running, Store, StoreError, plan::instant};
@@ -29,6 +29,17 @@ pub enum Sign {
     GoesOn,
     /// Somebody wants it cancelled.
     Cancelled,
+}
+
+/// Runs that are not over, of all runners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenRuns {
+    /// Runs that wait.
+    pub queued: u64,
+    /// Runs under way.
+    pub running: u64,
+    /// How long the oldest run that is due has waited; zero where none waits.
+    pub oldest_due: TimeDelta,
 }
 
 /// What asking for a cancellation did.
@@ -79,6 +90,24 @@ impl Store {
             .await
             .map_err(self.wrap())?;
         Ok(row.is_some())
+    }
+
+    /// How many runs are not over.
+    pub async fn open_runs(&self, now: DateTime<Utc>) -> Result<OpenRuns, StoreError> {
+        let sql = "SELECT COALESCE(SUM(CASE WHEN state = 'queued' THEN 1 ELSE 0 END), 0) AS queued,
+            COALESCE(SUM(CASE WHEN state = 'running' THEN 1 ELSE 0 END), 0) AS running,
+            COALESCE(MIN(CASE WHEN state = 'queued' AND not_before_ms <= $1 THEN not_before_ms
+            END), $1) AS oldest FROM runs WHERE state IN ('queued', 'running')";
+        let row = sqlx::query(sql)
+            .bind(now.timestamp_millis())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        Ok(OpenRuns {
+            queued: self.count(&row, "queued")?,
+            running: self.count(&row, "running")?,
+            oldest_due: now - instant(row.try_get("oldest").map_err(self.wrap())?),
+        })
     }
 
     async fn claimable(
@@ -251,6 +280,17 @@ impl Store {
         }
         tx.commit().await.map_err(self.wrap())?;
         Ok(outcome)
+    }
+
+    /// Whether somebody wants a run cancelled.
+    pub async fn is_cancellation_wanted(&self, run: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM runs WHERE id = $1 AND cancel_ms IS NOT NULL";
+        let row = sqlx::query(sql)
+            .bind(run)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        Ok(row.is_some())
     }
 
     /// Cancels what waits of a job that is no more.

@@ -12,7 +12,7 @@ mod plan;
 mod runners;
 mod runs;
 
-pub use claim::{Cancellation, Claimed, Sign};
+pub use claim::{Cancellation, Claimed, OpenRuns, Sign};
 pub use error::StoreError;
 pub use ledger::{Begin, DeliveryKey};
 pub use plan::{Planned, Queued, Watermark};
