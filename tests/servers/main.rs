@@ -8,11 +8,13 @@
 )]
 
 mod azure;
+mod chaos;
 #[path = "../it/contract.rs"]
 mod contract;
 #[cfg(feature = "delta")]
 mod delta;
 mod postgres;
+mod proxy;
 mod python;
 mod readers;
 #[path = "../it/replay.rs"]
@@ -20,6 +22,7 @@ mod readers;
 mod replay;
 #[path = "../it/server.rs"]
 mod server;
+mod sink;
 mod smtp;
 mod store;
 #[path = "../it/workspace.rs"]
@@ -39,9 +42,8 @@ fn main() -> ExitCode {
     let by_python = by_python.zip(std::iter::repeat(python::missing()));
     let by_node = azure::TESTS.iter();
     let by_node = by_node.zip(std::iter::repeat(python::missing().or_else(azure::missing)));
-    let by_postgres = store::TESTS
-        .iter()
-        .zip(std::iter::repeat(postgres::missing()));
+    let by_postgres = store::TESTS.iter().chain(chaos::TESTS);
+    let by_postgres = by_postgres.zip(std::iter::repeat(postgres::missing()));
     let is_ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     let trials = by_python.chain(by_node).chain(by_postgres).map(
