@@ -32,6 +32,9 @@ const PACKED_TRIES: u32 = 2;
 /// The largest answer that is read of lists and the like.
 const MAX_BYTES: usize = 64 << 20;
 
+/// The largest answer whose memory is kept for the next one.
+const MAX_SPARE_BYTES: usize = 2 << 20;
+
 /// Waits for one request after 429s, before it is given up.
 const RATE_LIMIT_WAITS: u32 = 30;
 
@@ -78,12 +81,48 @@ pub(super) struct Reading {
     pub(super) is_packed: bool,
 }
 
+/// The tries of one request.
+#[derive(Debug)]
+pub(super) struct Patience {
+    is_packed: bool,
+    tries: u32,
+    /// After 429s.
+    waits: u32,
+}
+
+impl Patience {
+    pub(super) fn new(reading: Reading) -> Self {
+        Self {
+            is_packed: reading.is_packed,
+            tries: 0,
+            waits: 0,
+        }
+    }
+
+    /// Takes note of a failed try; whether it was the last.
+    fn is_exhausted_by(&mut self, error: &ApiError) -> bool {
+        if error.kind() == super::Kind::RateLimited {
+            self.waits += 1;
+        } else {
+            self.tries += 1;
+        }
+        let most = if self.is_packed && error.may_be_one_part() {
+            PACKED_TRIES
+        } else {
+            TRIES
+        };
+        self.tries >= most || self.waits >= RATE_LIMIT_WAITS
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,
     retries: AtomicU64,
     /// Of the last answer.
     bytes: AtomicUsize,
+    /// The memory of a page that was read, for the next one.
+    spare: Mutex<Option<BytesMut>>,
 }
 
 /// What a client has sent.
@@ -237,42 +276,49 @@ impl Client {
         reading: Reading,
         read: impl Fn(&Bytes) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let (mut tries, mut waits) = (0, 0);
+        let mut patience = Patience::new(reading);
         loop {
-            let sent = self.send_once(budget, method.clone(), path, body, reading.max_bytes);
-            let error = match sent.await.and_then(|answer| read(&answer)) {
+            let sent = self.send_once(budget, &method, path, body, reading.max_bytes);
+            match sent.await.and_then(|answer| read(&answer)) {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let is_429 = error.kind() == super::Kind::RateLimited;
-            *(if is_429 { &mut waits } else { &mut tries }) += 1;
-            let most = if reading.is_packed && error.may_be_one_part() {
-                PACKED_TRIES
-            } else {
-                TRIES
-            };
-            let exhausted = tries >= most || waits >= RATE_LIMIT_WAITS;
-            let wait = match error.retry_advice() {
-                Retry::No => return Err(error),
-                _ if exhausted => return Err(error),
-                Retry::After(wait) => wait,
-                // A stale connection of the pool is tried again at once
-                Retry::Backoff
-                    if tries == 1
-                        && matches!(&error, ApiError::Unreachable { source, .. } if source.is_request() && !source.is_connect()) =>
-                {
-                    Duration::ZERO
-                }
-                Retry::Backoff => self.backoff(tries + waits),
-            };
-            self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(path, %error, wait_ms = wait.as_millis(), "request is sent again");
-            if is_429 {
-                self.limiter.pause(budget, wait);
-            } else {
-                tokio::time::sleep(wait).await;
+                Err(error) => self.wait_after(error, &mut patience, budget, path).await?,
             }
         }
+    }
+
+    /// Waits until the request may be sent again.
+    ///
+    /// # Errors
+    /// It would fail again, or no try is left.
+    pub(super) async fn wait_after(
+        &self,
+        error: ApiError,
+        patience: &mut Patience,
+        budget: Budget,
+        path: &str,
+    ) -> Result<(), ApiError> {
+        let is_exhausted = patience.is_exhausted_by(&error);
+        let wait = match error.retry_advice() {
+            Retry::No => return Err(error),
+            _ if is_exhausted => return Err(error),
+            Retry::After(wait) => wait,
+            // A stale connection of the pool is tried again at once
+            Retry::Backoff
+                if patience.tries == 1
+                    && matches!(&error, ApiError::Unreachable { source, .. } if source.is_request() && !source.is_connect()) =>
+            {
+                Duration::ZERO
+            }
+            Retry::Backoff => self.backoff(patience.tries + patience.waits),
+        };
+        self.counters.retries.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(path, %error, wait_ms = wait.as_millis(), "request is sent again");
+        if error.kind() == super::Kind::RateLimited {
+            self.limiter.pause(budget, wait);
+        } else {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
     }
 
     /// Exponential, with full jitter.
@@ -295,10 +341,10 @@ impl Client {
         Ok(answer.headers().clone())
     }
 
-    async fn send_once(
+    pub(super) async fn send_once(
         &self,
         budget: Budget,
-        method: Method,
+        method: &Method,
         path: &str,
         body: Option<&Value>,
         max_bytes: usize,
@@ -322,7 +368,7 @@ impl Client {
         };
         let mut turn = self.limiter.turn(budget).await;
         let response = request.send().await.map_err(unreachable)?;
-        self.learn(&mut turn, budget, &method, response.headers());
+        self.learn(&mut turn, budget, method, response.headers());
         let (status, headers) = (response.status(), response.headers().clone());
         let answer = self.read(response, max_bytes).await.map_err(unreachable)?;
         tracing::debug!(%method, path, status = status.as_u16(), "answered");
@@ -368,7 +414,10 @@ impl Client {
             .and_then(|n| usize::try_from(n).ok());
         // Of a packed answer no length is announced: it is likely as long as the last one
         let likely = announced.unwrap_or_else(|| self.counters.bytes.load(Ordering::Relaxed));
-        let mut body = BytesMut::with_capacity(likely.min(max_bytes));
+        let likely = likely.min(max_bytes);
+        let spare = self.spare().filter(|spare| spare.capacity() >= likely);
+        // A little more than this page needs: reserving more later would double it
+        let mut body = spare.unwrap_or_else(|| BytesMut::with_capacity(likely + likely / 32));
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > max_bytes {
                 return Ok(None);
@@ -377,6 +426,23 @@ impl Client {
         }
         self.counters.bytes.store(body.len(), Ordering::Relaxed);
         Ok(Some(body.freeze()))
+    }
+
+    fn spare(&self) -> Option<BytesMut> {
+        let mut spare = self.counters.spare.lock().ok()?;
+        spare.take()
+    }
+
+    /// Keeps the memory of an answer for the next one: fresh memory costs a page fault every 4 KB, which
+    /// tells where rows are small.
+    pub(super) fn reuse(&self, answer: Bytes) {
+        if answer.len() <= MAX_SPARE_BYTES
+            && let Ok(mut memory) = answer.try_into_mut()
+            && let Ok(mut spare) = self.counters.spare.lock()
+        {
+            memory.clear();
+            *spare = Some(memory);
+        }
     }
 
     fn check(

@@ -11,6 +11,7 @@ mod lists;
 mod pace;
 mod pages;
 mod query;
+mod rows;
 mod track;
 mod window;
 
@@ -20,4 +21,5 @@ pub use health::Health;
 pub use pace::Rate;
 pub use pages::{Complete, Next, Pages};
 pub use query::{Page, PartError, PartResult};
+pub use rows::TakeRows;
 pub use track::{RefusedEvent, Tracking};

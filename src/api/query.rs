@@ -15,7 +15,7 @@ use crate::domain::request::{Ask, Item, Request};
 const MAX_PACKED_BYTES: usize = 48 << 20;
 
 /// The largest answer that is read of one part: ten thousand rows of 25 KB.
-const MAX_PART_BYTES: usize = 256 << 20;
+pub(super) const MAX_PART_BYTES: usize = 256 << 20;
 
 /// One page of a part: a JSON array of row objects, as received.
 #[derive(Debug, Clone)]
@@ -39,7 +39,8 @@ impl PartError {
         }
     }
 
-    fn passing(message: String) -> Self {
+    /// One that a further attempt may change.
+    pub(super) fn passing(message: String) -> Self {
         Self {
             message,
             retryable: true,
@@ -168,19 +169,16 @@ impl Client {
 }
 
 /// The parts of an answer, by id.
-fn parts_of(answer: &Bytes, items: &[Item]) -> Result<BTreeMap<String, PartResult>, ApiError> {
-    let protocol = |what: String| ApiError::Protocol {
-        path: "/v1/query".to_owned(),
-        what,
-    };
+pub(super) fn parts_of(
+    answer: &Bytes,
+    items: &[Item],
+) -> Result<BTreeMap<String, PartResult>, ApiError> {
     let envelope: Envelope<'_> = sonic_rs::from_slice(answer).map_err(|error| {
         let text = error.to_string();
-        protocol(cut(text.lines().next().unwrap_or_default()))
+        protocol(&cut(text.lines().next().unwrap_or_default()))
     })?;
     if !envelope.success {
-        return Err(protocol(
-            "`success` is false in an answer with status 200".to_owned(),
-        ));
+        return Err(protocol("`success` is false in an answer with status 200"));
     }
     let mut parts = BTreeMap::new();
     let mut stray = None;
@@ -204,6 +202,14 @@ fn parts_of(answer: &Bytes, items: &[Item]) -> Result<BTreeMap<String, PartResul
         fail_lacking(items, &error, &mut parts);
     }
     Ok(parts)
+}
+
+/// An answer to a query that is not what the API promises.
+pub(super) fn protocol(what: &str) -> ApiError {
+    ApiError::Protocol {
+        path: "/v1/query".to_owned(),
+        what: what.to_owned(),
+    }
 }
 
 /// An item that failed under an id that nobody gave is one of those that the answer lacks.

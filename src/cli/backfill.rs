@@ -28,6 +28,9 @@ pub(super) async fn backfill(
             args.to, args.from
         )));
     }
+    if args.to > clock.now().date_naive() {
+        tracing::warn!(to = %args.to, "`--to` lies in the future: windows that are not due yet are left out");
+    }
     let plan = PlanArgs {
         jobs: vec![args.job.clone()],
         at: None,

@@ -184,6 +184,16 @@ fn path_template(text: &str) -> Result<(), Bad> {
             "a path has no `.` and `..`".to_owned(),
         );
     }
+    let mut segments = text.split('/').map(str::trim);
+    let is_ours = |segment: &str| segment.starts_with(".databuddy-jobs.");
+    let first = segments.clone().find(|segment| !segment.is_empty());
+    if matches!(first, Some("_manifests" | "_schemas")) || segments.any(is_ours) {
+        return bad(
+            format!("`{text}` lies where the program keeps what it needs itself"),
+            "`_manifests`, `_schemas` and names with `.databuddy-jobs.` in front are taken"
+                .to_owned(),
+        );
+    }
     check_path_template(text).map_err(|(part, message)| Bad {
         hint: Some(suggest(&text[part.clone()], PLACEHOLDERS.into_iter())),
         message,

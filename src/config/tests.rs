@@ -301,6 +301,19 @@ fn two_jobs_that_would_write_the_same_files_are_a_problem() {
 }
 
 #[test]
+fn a_path_cannot_lie_where_the_program_keeps_manifests_locks_and_unfinished_files() {
+    for path in [
+        "_manifests/a/{{ query }}-{{ date }}",
+        "/_schemas/{{ query }}/{{ date }}",
+        "x/.databuddy-jobs.a.{{ query }}{{ date }}",
+    ] {
+        let exports = format!("exports: [{{ format: csv, to: out, path: '{path}' }}]\n");
+        let found = problems_of(&format!("{FINE}{exports}"));
+        assert!(found[0].2.contains("what it needs itself"), "{found:?}");
+    }
+}
+
+#[test]
 fn a_query_type_that_only_a_server_may_know_is_a_warning() {
     let job = "preset: yesterday\nqueries: [sumary]\nexports: [{ format: csv, to: out }]\n";
     let project = load_with(&[("jobs/a.yaml", job)], &[]).unwrap();

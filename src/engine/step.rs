@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use arrow::{array::Array, record_batch::RecordBatch};
+use serde::de::SeqAccess;
 use serde_json::Value;
 use tokio::{
     sync::mpsc,
@@ -17,7 +18,7 @@ use super::{
     run::one_line,
 };
 use crate::{
-    api::{Next, Page, Pages},
+    api::{Next, Page, Pages, TakeRows},
     domain::{
         job::Job,
         query::{Limit, Source},
@@ -26,8 +27,8 @@ use crate::{
     export::{FileStyle, ManifestColumn, Stage},
     plan::{Plan, PlannedArtifact, Step},
     table::{
-        Column, Content, Known, Shape, TableBuilder, Totals, rarely_repeating, row_hashes,
-        sort_by_date,
+        Column, Content, Known, Shape, TableBuilder, TableError, Totals, rarely_repeating,
+        row_hashes, sort_by_date,
     },
 };
 
@@ -200,12 +201,34 @@ impl StepWork<'_> {
             if send.reserve().await.is_err() {
                 break;
             }
-            let page = self.page(number).await?;
-            (rows, batch, next) = read_page(rows, page).await?;
+            (rows, batch, next) = self.next_page(rows, number).await?;
         }
         drop(send);
         let files = joined(encoder).await?;
         Ok(rows.into_data(next, files))
+    }
+
+    /// A further page, read as it comes; in two steps where its JSON is kept.
+    async fn next_page(
+        &self,
+        rows: Rows,
+        number: u32,
+    ) -> Result<(Rows, RecordBatch, Next), StepError> {
+        if rows.wants_json {
+            return read_page(rows, self.page(number).await?).await;
+        }
+        self.engine.give_way(self.fetching.job).await;
+        let client = &self.engine.client;
+        let asked = client.query_rows(self.request, self.part_id, number, rows);
+        let (mut rows, part) = asked.await.map_err(|error| StepError::of_api(&error))?;
+        part?;
+        joined(spawn_blocking(move || {
+            let batch = rows.table.end_page();
+            let batch = batch.map_err(|error| StepError::last(one_line(&error)))?;
+            let (batch, next) = rows.take_batch(batch)?;
+            Ok((rows, batch, next))
+        }))
+        .await
     }
 
     async fn page(&self, number: u32) -> Result<Page, StepError> {
@@ -299,7 +322,23 @@ impl Rows {
     /// Takes a page: its rows as a batch, and what follows it.
     fn take(&mut self, page: &Page) -> Result<(RecordBatch, Next), StepError> {
         let read = self.table.read_page(&page.0);
-        let mut batch = read.map_err(|error| StepError::last(one_line(&error)))?;
+        let batch = read.map_err(|error| StepError {
+            message: one_line(&error),
+            // Rows that do not parse may have been cut on their way; a value that does not fit was not
+            retryable: matches!(error, TableError::NotRows { .. }),
+        })?;
+        let (batch, next) = self.take_batch(batch)?;
+        if self.wants_json {
+            let values: Result<Vec<Value>, _> = serde_json::from_slice(&page.0);
+            let mut values = values.map_err(|error| StepError::last(one_line(&error)))?;
+            values.truncate(batch.num_rows());
+            self.json.append(&mut values);
+        }
+        Ok((batch, next))
+    }
+
+    /// Takes the rows of a page, as many as are wanted.
+    fn take_batch(&mut self, mut batch: RecordBatch) -> Result<(RecordBatch, Next), StepError> {
         let hashes = row_hashes(&batch);
         let next = self.pages.take(&hashes).map_err(StepError::from)?;
         let left = self.wanted.saturating_sub(self.taken).min(batch.num_rows());
@@ -309,12 +348,6 @@ impl Rows {
             batch = batch.slice(0, left);
         }
         self.totals.add(&batch);
-        if self.wants_json {
-            let values: Result<Vec<Value>, _> = serde_json::from_slice(&page.0);
-            let mut values = values.map_err(|error| StepError::last(one_line(&error)))?;
-            values.truncate(left);
-            self.json.append(&mut values);
-        }
         Ok((batch, next))
     }
 
@@ -330,6 +363,20 @@ impl Rows {
             files,
             rows: self.json,
         }
+    }
+}
+
+impl TakeRows for Rows {
+    fn take_rows<'de, A: SeqAccess<'de>>(&mut self, rows: A) -> Result<(), A::Error> {
+        self.table.read_rows(rows)
+    }
+
+    fn has_refused(&self) -> bool {
+        self.table.has_misfit()
+    }
+
+    fn forget(&mut self) {
+        self.table.forget_page();
     }
 }
 

@@ -82,7 +82,7 @@ impl Destination {
         let files = self.list("_manifests").await?.into_iter();
         let manifests = files
             .map(|file| file.path)
-            .filter(|path| path.ends_with(".json") && !path.contains(&journals));
+            .filter(|path| path.strip_suffix(".json").is_some() && !path.contains(&journals));
         let read: Vec<(String, Vec<String>)> = stream::iter(manifests)
             .map(|path| async move {
                 let paths = self.paths_in(&path).await;

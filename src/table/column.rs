@@ -102,6 +102,15 @@ impl ColumnBuilder {
         Err((kind, describe(cell), text_of(cell)))
     }
 
+    /// Drops the values since the last batch, and the type where they were the first to have one.
+    pub(super) fn forget(&mut self, was_untyped: bool) {
+        self.len = 0;
+        if was_untyped {
+            self.kind = None;
+        }
+        self.values = self.kind.map_or(Values::Undecided, Values::of);
+    }
+
     fn fill(&mut self, rows: usize) {
         while self.len < rows {
             self.values.push_null();

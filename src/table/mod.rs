@@ -31,7 +31,7 @@ use arrow::{
     datatypes::{Field, Schema},
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use serde::de::DeserializeSeed;
+use serde::de::{DeserializeSeed, SeqAccess};
 
 use crate::domain::query::ColumnType;
 use column::{ColumnBuilder, Misfit};
@@ -48,6 +48,15 @@ pub struct TableBuilder {
     /// Rows of the batch in the making.
     batch_rows: usize,
     misfit: Option<(usize, Misfit)>,
+    before: Before,
+}
+
+/// What was known before the page that is being read.
+#[derive(Debug, Default)]
+struct Before {
+    columns: usize,
+    /// Places of columns of which only nulls were seen.
+    untyped: Vec<usize>,
 }
 
 impl TableBuilder {
@@ -61,6 +70,7 @@ impl TableBuilder {
             rows: 0,
             batch_rows: 0,
             misfit: None,
+            before: Before::default(),
         };
         for column in known.columns {
             table.add(column);
@@ -77,6 +87,45 @@ impl TableBuilder {
     pub fn read_page(&mut self, page: &[u8]) -> Result<RecordBatch, TableError> {
         let mut json = sonic_rs::Deserializer::from_slice(page);
         let read = row::PageSeed(self).deserialize(&mut json);
+        if let Err(source) = read
+            && !self.has_misfit()
+        {
+            return Err(TableError::NotRows {
+                query: self.query.clone(),
+                source,
+            });
+        }
+        self.end_page()
+    }
+
+    /// Reads the rows of a page while somebody else reads what is around them;
+    /// [`end_page`](Self::end_page) makes them a batch.
+    ///
+    /// # Errors
+    /// The JSON's own, or one where a value does not fit, which `end_page` then tells.
+    pub fn read_rows<'de, A: SeqAccess<'de>>(&mut self, mut rows: A) -> Result<(), A::Error> {
+        self.before = Before {
+            columns: self.columns.len(),
+            untyped: (0..self.columns.len())
+                .filter(|at| self.columns[*at].kind().is_none())
+                .collect(),
+        };
+        while rows.next_element_seed(row::RowSeed(self))?.is_some() {
+            self.batch_rows += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether a value of the page that is being read does not fit its column.
+    pub fn has_misfit(&self) -> bool {
+        self.misfit.is_some()
+    }
+
+    /// The rows that were read as a batch.
+    ///
+    /// # Errors
+    /// A value does not fit its column.
+    pub fn end_page(&mut self) -> Result<RecordBatch, TableError> {
         if let Some((at, (expected, found, value))) = self.misfit.take() {
             return Err(TableError::Misfit {
                 query: self.query.clone(),
@@ -87,11 +136,19 @@ impl TableBuilder {
                 expected,
             });
         }
-        read.map_err(|source| TableError::NotRows {
-            query: self.query.clone(),
-            source,
-        })?;
         self.take()
+    }
+
+    /// Forgets the rows that were read since the last batch, and what columns they brought.
+    pub fn forget_page(&mut self) {
+        self.misfit = None;
+        self.batch_rows = 0;
+        for column in self.columns.drain(self.before.columns..) {
+            self.index.remove(&column.name);
+        }
+        for at in 0..self.columns.len() {
+            self.columns[at].forget(self.before.untyped.contains(&at));
+        }
     }
 
     /// Columns that at least one row had, be it as null.

@@ -25,15 +25,12 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
         f.write_str("a list of rows")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
-        while rows.next_element_seed(RowSeed(self.0))?.is_some() {
-            self.0.batch_rows += 1;
-        }
-        Ok(())
+    fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<(), A::Error> {
+        self.0.read_rows(rows)
     }
 }
 
-struct RowSeed<'t>(&'t mut TableBuilder);
+pub(super) struct RowSeed<'t>(pub(super) &'t mut TableBuilder);
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
     type Value = ();

@@ -121,3 +121,36 @@ fn a_whole_number_that_no_float_can_hold_is_an_error_that_names_the_pin() {
         9_007_199_254_740_993
     );
 }
+
+#[test]
+fn a_forgotten_page_leaves_neither_rows_nor_columns_nor_types() {
+    let known = Known {
+        columns: vec![Column {
+            name: "a".to_owned(),
+            kind: None,
+        }],
+        ..Known::default()
+    };
+    let mut builder = TableBuilder::new("pages", known);
+    let first = builder.read_page(br#"[{"a":null,"c":"x"}]"#).unwrap();
+    let mut json = sonic_rs::Deserializer::from_str(r#"[{"a":"text","b":1,"c":"y"},{"c":2.5}]"#);
+    assert!(row::PageSeed(&mut builder).deserialize(&mut json).is_err());
+    assert!(builder.has_misfit());
+    builder.forget_page();
+    let second = builder
+        .read_page(br#"[{"a":1,"c":"z"},{"c":"w"}]"#)
+        .unwrap();
+    assert_eq!(first.num_columns(), 1);
+    let names: Vec<_> = builder
+        .columns()
+        .map(|(name, kind)| (name.to_owned(), kind))
+        .collect();
+    let expected = [("a", ColumnType::Float64), ("c", ColumnType::String)];
+    assert_eq!(
+        names,
+        expected.map(|(name, kind)| (name.to_owned(), Some(kind)))
+    );
+    assert_eq!(second.num_rows(), 2);
+    let texts = second.column_by_name("c").unwrap().as_string::<i32>();
+    assert_eq!((texts.value(0), texts.value(1)), ("z", "w"));
+}

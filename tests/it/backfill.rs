@@ -278,6 +278,7 @@ fn a_range_without_a_window_and_a_range_that_ends_before_it_starts_say_so() {
     let output = workspace.run(&args);
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("no window of nightly"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not due yet"));
 }
 
 #[test]

@@ -407,3 +407,22 @@ fn a_run_keeps_others_from_its_days_while_it_lives_and_no_longer() {
     let why = third["runs"][0]["error"].as_str().unwrap();
     assert!(why.contains("`timeout`"), "{why}");
 }
+
+#[test]
+fn rows_that_do_not_parse_are_asked_for_again_and_no_others() {
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    let url = api(move |request| {
+        let (status, headers, body) = rows(request)?;
+        // The envelope is whole, a value is not
+        let is_first = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        let body = if is_first {
+            body.replace(":3}", ":3x}")
+        } else {
+            body
+        };
+        Some((status, headers, body))
+    });
+    let workspace = workspace(&url);
+    let (code, document) = workspace.json(&["run", "export"]);
+    assert_eq!(code, 0, "{document:#}");
+}

@@ -74,6 +74,13 @@ async fn the_second_of_two_writers_of_one_partition_replaces_what_the_first_wrot
         assert_eq!(written.table_version, Some(1 + u64::from(has_table)));
         assert_eq!(rows(&pair.plain, SITE, 22).await, 3);
         assert_eq!(rows(&pair.faulty, SITE, 22).await, 3);
+        // What a write tells is its own file, whatever another puts in its place meanwhile
+        let again = [files.replace(SITE, 22, 7)];
+        let later = transaction("quick", 2);
+        pair.plain.write(&again, &later).await.unwrap();
+        let of_ours = pair.faulty.file_of(&written, &partition(SITE, 22));
+        assert_eq!(of_ours.and_then(|file| file.rows), Some(3));
+        assert!(pair.faulty.file_of(&written, &partition(SITE, 1)).is_none());
     }
 }
 
