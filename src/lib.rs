@@ -20,7 +20,8 @@ pub mod report;
 pub mod store;
 // L4: the only floor that sees all of L3
 pub mod engine;
-// L5: an independent stand-in of the Databuddy API on a real socket
+// L5: an independent stand-in of the Databuddy API on a real socket; what `serve` answers
 pub mod sandbox;
+pub mod web;
 // L6: one file a subcommand; args, exit codes, the only place that prints
 pub mod cli;

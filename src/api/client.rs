@@ -185,6 +185,10 @@ impl Client {
     /// Never: nobody panics while holding the budgets.
     #[must_use]
     pub fn with_key(&self, key: Secret) -> Self {
+        let own = self.options.key.as_ref();
+        if own.is_some_and(|own| own.expose() == key.expose()) {
+            return self.clone();
+        }
         let mut budgets = self.budgets.lock().expect("nobody panics while holding it");
         let limiter = budgets
             .entry(key.expose().to_owned())
@@ -199,6 +203,19 @@ impl Client {
             options: Arc::new(options),
             limiter,
             ..self.clone()
+        }
+    }
+
+    /// So many programs use the same keys: each keeps to its part of every budget that this client and
+    /// its clones know.
+    ///
+    /// # Panics
+    /// Never: nobody panics while holding the budgets.
+    pub fn share(&self, sharers: usize) {
+        self.limiter.share(sharers);
+        let budgets = self.budgets.lock().expect("nobody panics while holding it");
+        for limiter in budgets.values() {
+            limiter.share(sharers);
         }
     }
 

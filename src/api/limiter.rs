@@ -99,6 +99,14 @@ impl Limiter {
         self.queue(budget).pace().lower(per_minute);
     }
 
+    /// So many programs share the budgets.
+    pub(super) fn share(&self, sharers: usize) {
+        for queue in [&self.standard, &self.custom] {
+            queue.pace().share(sharers);
+            queue.changed.notify_one();
+        }
+    }
+
     /// How much of a budget is used.
     pub(super) fn rate(&self, budget: Budget) -> Rate {
         self.queue(budget).pace().rate(Instant::now())

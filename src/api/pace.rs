@@ -30,9 +30,11 @@ pub struct Rate {
 /// When requests of one budget may go.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Requests in any minute.
+    /// Requests in any minute, of all who share them.
     limit: usize,
-    /// When the last `limit` requests went out.
+    /// How many share them.
+    sharers: usize,
+    /// When the last requests of the own limit went out.
     sent: VecDeque<Instant>,
     /// Requests that are not answered yet.
     open: usize,
@@ -48,6 +50,7 @@ impl Pace {
     pub(super) fn new(per_minute: u32) -> Self {
         Self {
             limit: per_minute.max(1) as usize,
+            sharers: 1,
             sent: VecDeque::new(),
             open: 0,
             paused_until: Instant::now(),
@@ -60,10 +63,11 @@ impl Pace {
     /// something is answered.
     pub(super) fn room_at(&mut self, now: Instant) -> Instant {
         let mut at = self.paused_until.max(now);
-        while self.sent.len() > self.limit {
+        let limit = self.own_limit();
+        while self.sent.len() > limit {
             self.sent.pop_front();
         }
-        if self.sent.len() == self.limit
+        if self.sent.len() == limit
             && let Some(first) = self.sent.front()
         {
             at = at.max(*first + MINUTE);
@@ -114,13 +118,22 @@ impl Pace {
         self.limit = self.limit.min(per_minute.max(1) as usize);
     }
 
+    /// So many programs use the same key: each keeps to its part.
+    pub(super) fn share(&mut self, sharers: usize) {
+        self.sharers = sharers.max(1);
+    }
+
+    fn own_limit(&self) -> usize {
+        (self.limit / self.sharers).max(1)
+    }
+
     /// How much is used.
     pub(super) fn rate(&mut self, now: Instant) -> Rate {
         let wait = self.room_at(now).saturating_duration_since(now);
         let ours = self.sent.iter().filter(|at| **at + MINUTE > now).count();
         let minute = Rate {
             used: ours,
-            allowed: self.limit,
+            allowed: self.own_limit(),
             window: Duration::from_secs(60),
             wait,
         };

@@ -120,6 +120,21 @@ pub(super) enum Command {
         /// The run's id, or a unique beginning of it
         run: String,
     },
+    /// Stop a job's ticks, in every `serve`, until it is resumed
+    Pause {
+        /// The job
+        job: String,
+    },
+    /// Let a paused job have its ticks again
+    Resume {
+        /// The job
+        job: String,
+    },
+    /// Cancel a run that waits or is under way, wherever it runs
+    Cancel {
+        /// The run's id, or a unique beginning of it
+        run: String,
+    },
     /// Render a job's reports to files without sending them
     Preview(PlanArgs),
     /// Windows that are missing in the lake

@@ -3,11 +3,13 @@
 mod args;
 mod backfill;
 mod check;
+mod control;
 mod doctor;
 mod exit;
 mod health;
 mod init;
 mod list;
+mod note;
 mod plan;
 mod preview;
 mod print;
@@ -105,6 +107,9 @@ async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Ex
         Command::Next { job, count } => list::next(job.as_deref(), count, global, clock),
         Command::Runs { job, limit } => runs::runs(job.as_deref(), limit, global, clock).await,
         Command::Show { run } => runs::show(&run, global, clock).await,
+        Command::Pause { job } => control::pause(&job, global, clock).await,
+        Command::Resume { job } => control::resume(&job, global, clock).await,
+        Command::Cancel { run } => control::cancel(&run, global, clock).await,
         Command::Preview(args) => preview::preview(&args, global, clock).await,
         Command::Gaps { job } => verify::gaps(&job, global, clock).await,
         Command::Verify { job } => verify::verify(&job, global).await,

@@ -41,6 +41,8 @@ pub struct Job {
     pub retry: Retry,
     /// After this long a run is cancelled; default 1 h.
     pub timeout: Duration,
+    /// Labels of runners that may take it, one is enough; empty: all may.
+    pub runs_on: Vec<String>,
     /// A key of the job's own; `None`: the project's.
     pub api_key: Option<Secret>,
     /// SHA-256 (hex) of the definition before secrets are put in.
@@ -67,6 +69,14 @@ pub struct Retry {
     pub backoff: Duration,
     /// The longest wait; default 15 min.
     pub max_backoff: Duration,
+}
+
+impl Retry {
+    /// The pause after so many attempts.
+    pub fn pause_after(&self, attempts: u32) -> Duration {
+        let factor = 2_u32.saturating_pow(attempts.saturating_sub(1));
+        self.backoff.saturating_mul(factor).min(self.max_backoff)
+    }
 }
 
 /// Files that a job writes.

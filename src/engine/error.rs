@@ -60,6 +60,17 @@ pub enum EngineError {
     /// Somebody else may write the same days now.
     #[error("another runner has taken this run's lease over: nothing more was published here")]
     LeaseLost,
+    /// It is to go on later, by whichever runner.
+    #[error("waits {seconds} s for its next attempt: {why}")]
+    Postponed {
+        /// How long.
+        seconds: u64,
+        /// What failed.
+        why: String,
+    },
+    /// Somebody has cancelled it.
+    #[error("cancelled: nothing half-written was left")]
+    Unwanted,
     /// Interrupted.
     #[error("interrupted: nothing half-written was left; run it again to finish")]
     Cancelled,
@@ -80,7 +91,8 @@ impl EngineError {
                 Kind::RateLimited | Kind::Unavailable | Kind::Protocol
             ),
             Self::Export(error) => error.is_temporary(),
-            Self::Busy { .. } | Self::LeaseLost => true,
+            Self::Busy { .. } | Self::LeaseLost | Self::Postponed { .. } => true,
+            Self::Store(error) => matches!(error, StoreError::TakenOver { .. }),
             _ => false,
         }
     }

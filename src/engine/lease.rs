@@ -16,11 +16,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How long a lease holds without being renewed.
-const TTL: Duration = Duration::from_secs(60);
-
-/// How often it is renewed.
-const RENEW: Duration = Duration::from_secs(20);
+/// A lease is renewed so many times in its term, which is the store's.
+const RENEWALS: u32 = 3;
 
 /// The pause before a lease is tried again that nobody seems to hold.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -45,6 +42,7 @@ pub(super) struct Lease {
     clock: Clock,
     run: String,
     names: Arc<Mutex<Vec<String>>>,
+    ttl: Duration,
     held_until: HeldUntil,
     #[expect(dead_code, reason = "dropping it ends the renewal")]
     renewing: DropGuard,
@@ -59,22 +57,24 @@ impl Lease {
         run: &str,
         lost: &CancellationToken,
     ) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, ttl) = (CancellationToken::new(), store.ttl());
         let lease = Self {
             store: Arc::clone(store),
             clock: clock.clone(),
             run: run.to_owned(),
             names: Arc::default(),
-            held_until: Arc::new(Mutex::new(clock.now() + TTL)),
+            ttl,
+            held_until: Arc::new(Mutex::new(clock.now() + ttl)),
             renewing: stop.clone().drop_guard(),
         };
         let renewal = Renewal {
             store: Arc::clone(store),
             run: lease.run.clone(),
             names: Arc::clone(&lease.names),
+            ttl,
         };
         let held_until = Arc::clone(&lease.held_until);
-        let kept = keep(lease.clock.clone(), held_until, lost.clone(), renewal);
+        let kept = keep(lease.clock.clone(), ttl, held_until, lost.clone(), renewal);
         tokio::spawn(async move { stop.run_until_cancelled(kept).await });
         lease
     }
@@ -92,8 +92,8 @@ impl Lease {
         for name in &names {
             loop {
                 let now = self.clock.now();
-                if store.acquire_lease(name, run, now, TTL).await? {
-                    held_until.get_or_insert(now + TTL);
+                if store.acquire_lease(name, run, now, self.ttl).await? {
+                    held_until.get_or_insert(now + self.ttl);
                     break;
                 }
                 let holder = store.lease_holder(name).await?;
@@ -102,7 +102,7 @@ impl Lease {
                     None => tokio::time::sleep(AGAIN).await,
                     // A run whose program is gone need not be waited for
                     Some(dead) if dead.process.as_deref().is_some_and(process::is_gone) => {
-                        store.abandon(&dead.id).await?;
+                        store.abandon(&dead, self.clock.now()).await?;
                     }
                     Some(holder) => {
                         store.release_leases(run).await?;
@@ -138,8 +138,14 @@ fn is_held(clock: &Clock, held_until: &HeldUntil) -> bool {
 
 /// Renews leases for ever, or until they are lost: `renewal` says so, or has not said the contrary
 /// when they end by the clock, be it that the store refuses or that it does not answer.
-async fn keep(clock: Clock, held_until: HeldUntil, lost: CancellationToken, renewal: impl Renew) {
-    let mut every = tokio::time::interval(RENEW);
+async fn keep(
+    clock: Clock,
+    ttl: Duration,
+    held_until: HeldUntil,
+    lost: CancellationToken,
+    renewal: impl Renew,
+) {
+    let mut every = tokio::time::interval(ttl / RENEWALS);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let left = *lock(&held_until) - clock.now();
@@ -148,11 +154,7 @@ async fn keep(clock: Clock, held_until: HeldUntil, lost: CancellationToken, rene
             let now = clock.now();
             let renewed = renewal.renew(now).await;
             if let Ok(true) = renewed {
-                *lock(&held_until) = now + TTL;
-                let shown = renewal.show_life(now);
-                if tokio::time::timeout(RENEW, shown).await.is_err() {
-                    tracing::warn!("the run's sign of life was not recorded: the store hangs");
-                }
+                *lock(&held_until) = now + ttl;
             }
             renewed
         });
@@ -170,11 +172,10 @@ async fn keep(clock: Clock, held_until: HeldUntil, lost: CancellationToken, rene
 
 /// How leases are renewed: the store does it, and tests where it hangs.
 trait Renew: Send + Sync {
-    /// Prolongs them from `now` on; whether all are still held.
+    /// Says that the run lives, and prolongs its leases from `now` on; whether it is still this
+    /// runner's and all are held. Others take a run over by its sign of life: without it leases are
+    /// worth nothing.
     fn renew(&self, now: DateTime<Utc>) -> impl Future<Output = Result<bool, StoreError>> + Send;
-
-    /// Records that the run lives; a failure is told.
-    fn show_life(&self, now: DateTime<Utc>) -> impl Future<Output = ()> + Send;
 }
 
 /// The leases of a run in the store.
@@ -182,6 +183,7 @@ struct Renewal {
     store: Arc<Store>,
     run: String,
     names: Arc<Mutex<Vec<String>>>,
+    ttl: Duration,
 }
 
 impl Renew for Renewal {
@@ -191,13 +193,11 @@ impl Renew for Renewal {
             .lock()
             .expect("nobody panics while holding it")
             .len() as u64;
-        Ok(self.store.renew_leases(&self.run, now, TTL).await? >= held)
-    }
-
-    async fn show_life(&self, now: DateTime<Utc>) {
-        if let Err(error) = self.store.heartbeat(&self.run, now).await {
-            tracing::warn!(%error, "the run's sign of life could not be recorded");
-        }
+        match self.store.heartbeat(&self.run, now).await {
+            Err(StoreError::TakenOver { .. }) => return Ok(false),
+            other => other?,
+        };
+        Ok(self.store.renew_leases(&self.run, now, self.ttl).await? >= held)
     }
 }
 
@@ -205,10 +205,11 @@ impl Renew for Renewal {
 mod tests {
     use super::*;
 
+    const TTL: Duration = Duration::from_secs(60);
+
     /// A store that answers so often, and then hangs.
     struct Hanging {
         answers: Mutex<u32>,
-        shows_life: bool,
     }
 
     impl Renew for Hanging {
@@ -223,25 +224,24 @@ mod tests {
             }
             Ok(true)
         }
-
-        async fn show_life(&self, _: DateTime<Utc>) {
-            if !self.shows_life {
-                std::future::pending::<()>().await;
-            }
-        }
     }
 
     /// When leases count as lost that are renewed so, in seconds; and whether they are held then.
-    async fn lost_after(answers: u32, shows_life: bool) -> (u64, bool) {
+    async fn lost_after(answers: u32) -> (u64, bool) {
         let (begun, start) = (tokio::time::Instant::now(), DateTime::UNIX_EPOCH);
         let clock = Clock::of(move || start + begun.elapsed());
         let held_until = Arc::new(Mutex::new(clock.now() + TTL));
         let lost = CancellationToken::new();
         let store = Hanging {
             answers: Mutex::new(answers),
-            shows_life,
         };
-        let kept = keep(clock.clone(), Arc::clone(&held_until), lost.clone(), store);
+        let kept = keep(
+            clock.clone(),
+            TTL,
+            Arc::clone(&held_until),
+            lost.clone(),
+            store,
+        );
         let kept = tokio::time::timeout(Duration::from_secs(3600), kept);
         kept.await.unwrap();
         assert!(lost.is_cancelled());
@@ -250,14 +250,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn leases_are_lost_when_a_store_that_hangs_has_not_renewed_them_in_their_term() {
-        assert_eq!(lost_after(0, true).await, (60, false));
+        assert_eq!(lost_after(0).await, (60, false));
         // Renewed at 0 and 20 seconds
-        assert_eq!(lost_after(3, true).await, (80, false));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_sign_of_life_that_hangs_does_not_count_against_leases_that_are_renewed() {
-        assert_eq!(lost_after(3, false).await, (80, false));
+        assert_eq!(lost_after(3).await, (80, false));
     }
 
     #[test]

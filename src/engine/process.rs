@@ -26,6 +26,12 @@ pub(super) fn is_gone(identity: &str) -> bool {
     boot == own_boot && space == own_space && identity_of(number).as_deref() != Some(identity)
 }
 
+/// The machine's name, for people.
+pub(super) fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 fn identity_of(number: u32) -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let space = fs::read_link("/proc/self/ns/pid").ok()?;

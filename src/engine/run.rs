@@ -1,7 +1,11 @@
 //! One run from its tick to its record.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
+use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,7 +24,7 @@ use crate::{
         schedule::Tick,
         window::Window,
     },
-    store::NewRun,
+    store::{Claimed, NewRun},
 };
 
 /// Letters of a run id: no look-alikes, none that shells or URLs treat in a special way.
@@ -39,6 +43,8 @@ pub struct Order {
     pub only: Option<BTreeSet<String>>,
     /// Whether reports are sent.
     pub reports: bool,
+    /// Whether it was claimed from the queue, to which it goes back where it cannot go on.
+    pub is_claimed: bool,
 }
 
 impl Order {
@@ -50,6 +56,7 @@ impl Order {
             force: false,
             only: None,
             reports: true,
+            is_claimed: false,
         }
     }
 
@@ -90,8 +97,7 @@ impl Engine {
         order: &Order,
         cancel: &CancellationToken,
     ) -> Result<Option<Outcome>, EngineError> {
-        let started = Instant::now();
-        let mut record = self.new_record(job, order);
+        let record = self.new_record(job, order);
         let process = process::identity();
         let new = NewRun {
             tick: order.tick().0,
@@ -103,9 +109,47 @@ impl Engine {
         if !self.store.create_run(new).await? {
             return Ok(None);
         }
+        let never = CancellationToken::new();
+        let outcome = self.carry_out(job, order, record, cancel, &never).await?;
+        Ok(Some(outcome))
+    }
+
+    /// Runs what was claimed from the queue. Where `hand_back` is cancelled, or the run has to wait
+    /// for long, it goes back there: the state of its record is `queued` then.
+    ///
+    /// # Errors
+    /// The store cannot be used, or another runner has the run by now.
+    pub async fn run_claimed(
+        &self,
+        job: &Job,
+        claimed: &Claimed,
+        hand_back: &CancellationToken,
+    ) -> Result<Outcome, EngineError> {
+        let order = Order {
+            is_claimed: true,
+            ..Order::of(Tick(claimed.tick), claimed.trigger)
+        };
+        let record = RunRecord {
+            id: claimed.id.clone(),
+            ..self.new_record(job, &order)
+        };
+        let cancel = hand_back.child_token();
+        self.carry_out(job, &order, record, &cancel, hand_back)
+            .await
+    }
+
+    async fn carry_out(
+        &self,
+        job: &Job,
+        order: &Order,
+        mut record: RunRecord,
+        cancel: &CancellationToken,
+        hand_back: &CancellationToken,
+    ) -> Result<Outcome, EngineError> {
+        let started = Instant::now();
         let mut engine = self.for_job(job);
         engine.client = engine.client.for_run();
-        if order.trigger == Trigger::Schedule {
+        if order.is_claimed {
             // A service that runs for years must see websites that were added since
             engine.server = std::sync::Arc::default();
         }
@@ -121,11 +165,26 @@ impl Engine {
             .await;
         let counts = engine.client.counts();
         (record.requests, record.retries) = (counts.requests, counts.retries);
-        let remedy = conclude(&mut record, progress, result);
         record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let (true, Err(error)) = (order.is_claimed, &result)
+            && let Some(wait) = wait_of(job, error, &progress, hand_back)
+        {
+            let why = one_line(error);
+            let now = self.clock.now();
+            self.store
+                .hand_back(&record.id, now + wait, Some(&why), now)
+                .await?;
+            record.state = RunState::Queued;
+            record.error = Some(why);
+            return Ok(Outcome {
+                record,
+                remedy: Some(Remedy::Wait),
+            });
+        }
+        let remedy = conclude(&mut record, progress, result);
         self.store.finish_run(&record, self.clock.now()).await?;
         self.events.tell(&Event::RunFinished(&record));
-        Ok(Some(Outcome { record, remedy }))
+        Ok(Outcome { record, remedy })
     }
 
     fn label(&self, job: &Job, order: &Order) -> String {
@@ -139,12 +198,11 @@ impl Engine {
         Window::span(windows).expect("an order has at least one tick")
     }
 
-    fn new_record(&self, job: &Job, order: &Order) -> RunRecord {
+    pub(super) fn new_record(&self, job: &Job, order: &Order) -> RunRecord {
         let window = self.window(job, order);
         let zone = job.schedule.as_ref().map_or(job.timezone, |s| s.timezone);
-        let letter = || char::from(ID_LETTERS[fastrand::usize(..ID_LETTERS.len())]);
         RunRecord {
-            id: std::iter::repeat_with(letter).take(10).collect(),
+            id: new_id(),
             job: job.name.clone(),
             tick: order.tick().to_rfc3339_in(zone),
             state: RunState::Running,
@@ -178,14 +236,18 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let stop = cancel.child_token();
         let (lost, timed_out) = (CancellationToken::new(), CancellationToken::new());
+        let unwanted = CancellationToken::new();
         let lease = Lease::start(&self.store, &self.clock, run, &lost);
         let watch = tokio::spawn({
             let (stop, lost, timed_out) = (stop.clone(), lost.clone(), timed_out.clone());
             let timeout = job.timeout;
+            let asked = is_asked_to_stop(self.clone(), run.to_owned());
+            let unwanted = unwanted.clone();
             async move {
                 tokio::select! {
                     () = tokio::time::sleep(timeout) => timed_out.cancel(),
                     () = lost.cancelled() => {}
+                    () = asked => unwanted.cancel(),
                 }
                 stop.cancel();
             }
@@ -209,11 +271,60 @@ impl Engine {
         }
         match result {
             Err(EngineError::Cancelled) if lost.is_cancelled() => Err(EngineError::LeaseLost),
+            Err(EngineError::Cancelled) if unwanted.is_cancelled() => Err(EngineError::Unwanted),
             Err(EngineError::Cancelled) if timed_out.is_cancelled() => Err(EngineError::TimedOut {
                 seconds: job.timeout.as_secs(),
             }),
             other => other,
         }
+    }
+}
+
+/// A new id: ten letters.
+pub(super) fn new_id() -> String {
+    let letter = || char::from(ID_LETTERS[fastrand::usize(..ID_LETTERS.len())]);
+    std::iter::repeat_with(letter).take(10).collect()
+}
+
+/// How often it is looked whether somebody wants a run cancelled.
+const ASK: Duration = Duration::from_secs(2);
+
+/// How long a claimed run waits for another that holds its days.
+const BUSY: TimeDelta = TimeDelta::seconds(10);
+
+/// Returns once somebody wants the run cancelled.
+async fn is_asked_to_stop(engine: Engine, run: String) {
+    loop {
+        tokio::time::sleep(ASK).await;
+        match engine.store.is_cancellation_wanted(&run).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "whether the run is still wanted could not be told");
+            }
+        }
+    }
+}
+
+/// How long a claimed run that ended so waits in the queue; `None`: it is over.
+fn wait_of(
+    job: &Job,
+    error: &EngineError,
+    progress: &Progress,
+    hand_back: &CancellationToken,
+) -> Option<TimeDelta> {
+    let attempts_left = progress.attempts < job.retry.attempts;
+    match error {
+        EngineError::Cancelled if hand_back.is_cancelled() => Some(TimeDelta::zero()),
+        EngineError::Postponed { seconds, .. } => {
+            Some(TimeDelta::seconds(i64::try_from(*seconds).unwrap_or(0)))
+        }
+        EngineError::Busy { .. } => Some(BUSY),
+        EngineError::LeaseLost => Some(TimeDelta::zero()),
+        error if error.is_temporary() && attempts_left => {
+            TimeDelta::from_std(job.retry.pause_after(progress.attempts)).ok()
+        }
+        _ => None,
     }
 }
 
@@ -239,7 +350,9 @@ fn conclude(
         Ok(()) => Remedy::Other,
     };
     record.state = match result {
-        Err(EngineError::Cancelled | EngineError::TimedOut { .. }) => RunState::Cancelled,
+        Err(EngineError::Cancelled | EngineError::Unwanted | EngineError::TimedOut { .. }) => {
+            RunState::Cancelled
+        }
         Err(_) if !something_done => RunState::Failed,
         Ok(()) if errors.is_empty() && record.deliveries.iter().all(is_done) => RunState::Succeeded,
         _ if something_done => RunState::PartiallySucceeded,

@@ -1,29 +1,82 @@
-//! The scheduler service, thin: every enabled job runs when it is due while this runs.
+//! The scheduler service: queues what is due, and runs what waits, with any number of others.
 //!
 //! croner decides when a job is due; tokio-cron-scheduler only wakes this up once a second, in UTC,
 //! because it keeps fixed offsets over a change of the clocks (its issue #107).
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tokio_cron_scheduler::{Job as WakeUp, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, Order, run::one_line};
-use crate::domain::{job::Job, run::Trigger, schedule::Tick};
+use super::{Engine, EngineError, JobFiles, Status, planner::Planner, process, run::one_line};
+use crate::{
+    domain::{job::Job, run::RunRecord},
+    store::{Claimed, Runner},
+};
+
+/// How often files are looked at, watermarks read again, and dead runners looked for.
+const LOOK: TimeDelta = TimeDelta::seconds(5);
+
+/// The same for each thousand jobs.
+const LOOK_PER_THOUSAND: TimeDelta = TimeDelta::seconds(2);
+
+/// How long the store may take for one turn before it counts as away.
+const STORE: Duration = Duration::from_secs(20);
+
+/// Runs at once for each core: they mostly wait for the server.
+const RUNS_PER_CORE: usize = 4;
+
+/// When the service ends.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Nothing new begins; what is under way may go on for `runner.grace`.
+    pub gently: CancellationToken,
+    /// What is under way goes back to the queue at once.
+    pub now: CancellationToken,
+}
+
+/// A service at work.
+struct Service<'a> {
+    engine: &'a Engine,
+    status: Arc<Status>,
+    planner: Planner,
+    files: Option<JobFiles>,
+    runner: Runner,
+    most: usize,
+    /// Ids of runs under way here.
+    in_hand: BTreeSet<String>,
+    runs: JoinSet<Ended>,
+    hand_back: CancellationToken,
+    looked: DateTime<Utc>,
+    signed_in: DateTime<Utc>,
+}
+
+/// A run that ended here.
+struct Ended {
+    id: String,
+    record: Option<RunRecord>,
+}
 
 impl Engine {
-    /// Runs jobs when they are due until `stop`; then waits for runs under way, which are
-    /// interrupted where they stand with nothing half-published.
+    /// Queues runs when they are due, and runs what waits, until `stop`. Then runs under way may go on
+    /// for `runner.grace`, and go back to the queue with nothing half-published.
     ///
     /// # Errors
     /// The wake-up could not be started.
     pub async fn serve(
         &self,
         jobs: Vec<Job>,
-        stop: CancellationToken,
+        files: Option<JobFiles>,
+        status: Arc<Status>,
+        stop: &Stop,
     ) -> Result<(), JobSchedulerError> {
         let (wake, mut woken) = mpsc::channel::<()>(1);
         let mut alarm = JobScheduler::new().await?;
@@ -37,97 +90,271 @@ impl Engine {
             })?)
             .await?;
         alarm.start().await?;
-        let mut due = Due::new(jobs, self.clock.now());
-        let mut runs = JoinSet::new();
-        while stop
-            .run_until_cancelled(woken.recv())
-            .await
-            .flatten()
-            .is_some()
-        {
-            while let Some(ended) = runs.try_join_next() {
-                due.ended(ended);
-            }
-            for (job, tick) in due.take(self.clock.now()) {
-                runs.spawn(run_one(self.clone(), job, tick, stop.clone()));
+        let mut service = Service::new(self, jobs, files, status);
+        service.turn().await;
+        loop {
+            tokio::select! {
+                () = stop.gently.cancelled() => break,
+                () = stop.now.cancelled() => break,
+                _ = woken.recv() => service.turn().await,
+                Some(ended) = service.runs.join_next() => {
+                    service.put_down(ended);
+                    service.take_up_or_warn().await;
+                }
             }
         }
         alarm.shutdown().await?;
-        while runs.join_next().await.is_some() {}
+        service.wind_down(stop).await;
         Ok(())
     }
 }
 
-async fn run_one(engine: Engine, job: Arc<Job>, tick: Tick, stop: CancellationToken) -> String {
-    let order = Order::of(tick, Trigger::Schedule);
-    // A fault of this program in one run must not end the others, nor the job for good
-    let run = AssertUnwindSafe(engine.run(&job, &order, &stop)).catch_unwind();
-    match run.await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            tracing::error!(job = %job.name, error = %one_line(&error), "the run could not be recorded");
+impl<'a> Service<'a> {
+    fn new(
+        engine: &'a Engine,
+        jobs: Vec<Job>,
+        files: Option<JobFiles>,
+        status: Arc<Status>,
+    ) -> Self {
+        let mut planner = Planner::default();
+        for job in jobs {
+            planner.put(job);
         }
-        Err(_) => tracing::error!(job = %job.name, "the run ended abnormally"),
-    }
-    job.name.clone()
-}
-
-/// The next tick of each job, and which jobs are running.
-struct Due {
-    jobs: Vec<Arc<Job>>,
-    next: BTreeMap<String, Tick>,
-    running: Vec<String>,
-}
-
-impl Due {
-    fn new(jobs: Vec<Job>, now: DateTime<Utc>) -> Self {
-        let jobs: Vec<_> = jobs
-            .into_iter()
-            .filter(|j| j.enabled)
-            .map(Arc::new)
-            .collect();
-        let next = jobs
-            .iter()
-            .filter_map(|job| Some((job.name.clone(), job.schedule.as_ref()?.next_after(now)?)))
-            .collect();
+        status.jobs.store(planner.scheduled(), Ordering::Relaxed);
+        let settings = &engine.settings.runner;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let now = engine.clock.now();
         Self {
-            jobs,
-            next,
-            running: Vec::new(),
+            engine,
+            status,
+            planner,
+            files,
+            runner: Runner {
+                id: super::run::new_id(),
+                name: process::machine(),
+                labels: settings.labels.clone(),
+                started: now,
+            },
+            most: settings.max_runs.unwrap_or(cores * RUNS_PER_CORE),
+            in_hand: BTreeSet::new(),
+            runs: JoinSet::new(),
+            hand_back: CancellationToken::new(),
+            looked: DateTime::<Utc>::MIN_UTC,
+            signed_in: DateTime::<Utc>::MIN_UTC,
         }
     }
 
-    /// Jobs that are due now. A tick that falls due while its job still runs is passed over.
-    fn take(&mut self, now: DateTime<Utc>) -> Vec<(Arc<Job>, Tick)> {
-        let mut due = Vec::new();
-        for job in &self.jobs {
-            let Some(tick) = self
-                .next
-                .get(&job.name)
-                .copied()
-                .filter(|tick| tick.0 <= now)
-            else {
-                continue;
-            };
-            let next = job.schedule.as_ref().and_then(|s| s.next_after(now));
-            match next {
-                Some(next) => self.next.insert(job.name.clone(), next),
-                None => self.next.remove(&job.name),
-            };
-            if self.running.contains(&job.name) {
-                tracing::warn!(job = %job.name, tick = %tick.0, "passed over: the run before is still under way");
-            } else {
-                self.running.push(job.name.clone());
-                due.push((Arc::clone(job), tick));
+    /// One turn: what has changed, what is due, what waits.
+    async fn turn(&mut self) {
+        self.read_files().await;
+        let now = self.engine.clock.now();
+        match timeout(STORE, self.turn_with_store(now)).await {
+            Ok(Ok(())) => self.status.turned(self.engine.clock.now()),
+            Ok(Err(error)) => self.warn(&error),
+            Err(_) => {
+                self.status.store_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("the store does not answer");
             }
         }
-        due
+        self.status.beaten(self.engine.clock.now());
     }
 
-    fn ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
+    async fn turn_with_store(&mut self, now: DateTime<Utc>) -> Result<(), EngineError> {
+        self.sign_in(now).await?;
+        if self.is_time_to_look(now) {
+            self.looked = now;
+            self.take_over(now).await?;
+            self.planner.refresh(self.engine).await?;
+        }
+        self.planner.plan(self.engine, &self.status).await?;
+        self.take_up().await
+    }
+
+    fn is_time_to_look(&self, now: DateTime<Utc>) -> bool {
+        let thousands = i32::try_from(self.planner.scheduled() / 1000).unwrap_or(i32::MAX);
+        now < self.looked || now - self.looked >= LOOK + LOOK_PER_THOUSAND * thousands
+    }
+
+    /// Takes up job files that have changed. A broken one keeps its last good version.
+    async fn read_files(&mut self) {
+        let now = self.engine.clock.now();
+        let Some(mut files) = self
+            .files
+            .take_if(|_| self.looked != DateTime::<Utc>::MIN_UTC)
+        else {
+            return;
+        };
+        if !self.is_time_to_look(now) {
+            self.files = Some(files);
+            return;
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let changes = files.changes();
+            (files, changes)
+        });
+        let Ok((files, changes)) = read.await else {
+            tracing::error!("job files could not be read again: restart to take changes up");
+            return;
+        };
+        if changes.broken_changed {
+            self.status.set_broken(files.broken().clone());
+        }
+        self.files = Some(files);
+        for name in changes.removed {
+            tracing::info!(job = %name, "removed");
+            self.planner.remove(&name);
+            if let Err(error) = self.engine.store.cancel_waiting(&name, now).await {
+                self.warn(&error.into());
+            }
+        }
+        for job in changes.put {
+            tracing::info!(job = %job.name, "taken up");
+            self.planner.put(job);
+        }
+        self.status
+            .jobs
+            .store(self.planner.scheduled(), Ordering::Relaxed);
+    }
+
+    /// Says that this runner is there, and takes its part of the rate budget.
+    async fn sign_in(&mut self, now: DateTime<Utc>) -> Result<(), EngineError> {
+        let ttl = TimeDelta::from_std(self.engine.store.ttl()).unwrap_or(LOOK);
+        if now >= self.signed_in && now - self.signed_in < ttl / 3 {
+            return Ok(());
+        }
+        let runners = self.engine.store.sign_in(&self.runner, now).await?;
+        self.signed_in = now;
+        self.status.runners.store(runners, Ordering::Relaxed);
+        self.engine
+            .client
+            .share(usize::try_from(runners).unwrap_or(1));
+        Ok(())
+    }
+
+    /// Puts runs back into the queue whose runner is gone.
+    async fn take_over(&mut self, now: DateTime<Utc>) -> Result<(), EngineError> {
+        for run in self.engine.store.running().await? {
+            let is_gone = run.process.as_deref().is_some_and(process::is_gone);
+            let is_dead = is_gone || run.alive_until < now;
+            if is_dead
+                && !self.in_hand.contains(&run.id)
+                && self.engine.store.abandon(&run, now).await?
+            {
+                tracing::warn!(run = %run.id, job = %run.job, "its runner was cut off: taken over");
+                self.status.taken_over.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims what waits, as far as there is room, and starts it.
+    async fn take_up(&mut self) -> Result<(), EngineError> {
+        let now = self.engine.clock.now();
+        let room = self.most.saturating_sub(self.in_hand.len());
+        if room == 0 || !self.engine.store.has_due(now).await? {
+            return Ok(());
+        }
+        let labels = &self.runner.labels;
+        let may_take = |job: &str| self.planner.may_run(job, labels);
+        let process = process::identity();
+        let claim = self.engine.store.claim(
+            &self.runner.id,
+            process.as_deref(),
+            labels,
+            room,
+            may_take,
+            now,
+        );
+        for claimed in claim.await? {
+            self.status.started(now - claimed.tick);
+            let Some(job) = self.planner.job(&claimed.job) else {
+                continue;
+            };
+            self.in_hand.insert(claimed.id.clone());
+            let hand_back = self.hand_back.clone();
+            self.runs
+                .spawn(run_one(self.engine.clone(), job, claimed, hand_back));
+        }
+        self.status
+            .running
+            .store(self.in_hand.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn take_up_or_warn(&mut self) {
+        match timeout(STORE, self.take_up()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.warn(&error),
+            Err(_) => tracing::warn!("the store does not answer"),
+        }
+    }
+
+    fn put_down(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         match ended {
-            Ok(name) => self.running.retain(|running| *running != name),
+            Ok(ended) => {
+                self.in_hand.remove(&ended.id);
+                if let Some(record) = &ended.record {
+                    self.status.ended(record);
+                }
+            }
             Err(error) => tracing::error!(%error, "a run was lost"),
         }
+        self.status
+            .running
+            .store(self.in_hand.len(), Ordering::Relaxed);
+    }
+
+    /// Waits for runs under way, and hands back what does not end in time.
+    async fn wind_down(&mut self, stop: &Stop) {
+        let grace = tokio::time::sleep(self.engine.settings.runner.grace);
+        tokio::pin!(grace);
+        loop {
+            tokio::select! {
+                () = &mut grace => break,
+                () = stop.now.cancelled() => break,
+                ended = self.runs.join_next() => match ended {
+                    Some(ended) => self.put_down(ended),
+                    None => break,
+                },
+            }
+        }
+        self.hand_back.cancel();
+        while let Some(ended) = self.runs.join_next().await {
+            self.put_down(ended);
+        }
+        let now = self.engine.clock.now();
+        if let Err(error) = self.engine.store.sign_out(&self.runner.id, now).await {
+            self.warn(&error.into());
+        }
+    }
+
+    fn warn(&self, error: &EngineError) {
+        self.status.store_errors.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(error = %one_line(error), "the store could not be used");
+    }
+}
+
+async fn run_one(
+    engine: Engine,
+    job: Arc<Job>,
+    claimed: Claimed,
+    hand_back: CancellationToken,
+) -> Ended {
+    // A fault of this program in one run must not end the others, nor the job for good
+    let run = AssertUnwindSafe(engine.run_claimed(&job, &claimed, &hand_back)).catch_unwind();
+    let record = match run.await {
+        Ok(Ok(outcome)) => Some(outcome.record),
+        Ok(Err(error)) => {
+            tracing::error!(job = %job.name, run = %claimed.id, error = %one_line(&error), "the run could not be recorded");
+            None
+        }
+        Err(_) => {
+            tracing::error!(job = %job.name, run = %claimed.id, "the run ended abnormally");
+            None
+        }
+    };
+    Ended {
+        id: claimed.id,
+        record,
     }
 }

@@ -21,6 +21,10 @@ use crate::{
 /// How often a unit is tried that a backfill is writing.
 const BACKFILL_PAUSE: Duration = Duration::from_secs(1);
 
+/// A claimed run that has to pause for longer goes back to the queue: it gives its place to others,
+/// and whoever is there then takes it up. For a shorter pause the rows at hand are kept.
+const KEPT: Duration = Duration::from_secs(60);
+
 /// One run at work.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
@@ -168,9 +172,13 @@ impl Work<'_> {
             .store
             .end_attempt(self.run, Some(why), now)
             .await?;
-        let retry = &self.job.retry;
-        let factor = 2_u32.saturating_pow(progress.attempts.saturating_sub(1));
-        let wait = retry.backoff.saturating_mul(factor).min(retry.max_backoff);
+        let wait = self.job.retry.pause_after(progress.attempts);
+        if self.order.is_claimed && wait > KEPT {
+            return Err(EngineError::Postponed {
+                seconds: wait.as_secs(),
+                why: why.to_owned(),
+            });
+        }
         self.engine.events.tell(&Event::Retrying {
             steps,
             seconds: wait.as_secs(),
