@@ -2,30 +2,19 @@
 
 use super::{
     EngineError, Event,
-    context::Origin,
     fetch::Fetched,
-    run::one_line,
+    outgoing::{Outgoing, address_of},
     work::{Progress, Work},
 };
 use crate::{
     domain::{
         job::ReportSpec,
         run::{DeliveryRecord, DeliveryState},
-        website::Website,
     },
     mail::{Failure, Message, Transport, domain_of, message_id},
     plan::Plan,
-    report::Rendered,
     store::{Begin, DeliveryKey},
 };
-
-/// A report of one website for one recipient.
-struct Outgoing<'a> {
-    spec: &'a ReportSpec,
-    website: &'a Website,
-    to: &'a str,
-    rendered: Rendered,
-}
 
 /// What came of one try to send.
 struct Sent {
@@ -107,47 +96,6 @@ impl Work<'_> {
         })
     }
 
-    /// Each report of each website whose data is complete, for each of its recipients.
-    fn render<'p>(
-        &'p self,
-        plan: &'p Plan,
-        fetched: &[Fetched],
-        progress: &mut Progress,
-    ) -> Result<Vec<Outgoing<'p>>, EngineError> {
-        let job = self.job;
-        let origin = Origin {
-            job,
-            plan,
-            fetched,
-            run: self.run,
-        };
-        let mut outgoing = Vec::new();
-        let templates = self.engine.templates(job)?;
-        for (report, (spec, template)) in job.reports.iter().zip(&templates).enumerate() {
-            for (index, website) in plan.websites.iter().enumerate() {
-                let sections = origin.sections(report, index);
-                if !origin.is_complete(&sections) {
-                    progress.errors.push(format!(
-                        "the report `{}` of {} was not sent: its data is incomplete",
-                        spec.name, website.id
-                    ));
-                    continue;
-                }
-                let context = self.engine.context(origin, spec, website, &sections);
-                match template.render(&context) {
-                    Ok(rendered) => outgoing.extend(spec.to.iter().map(|to| Outgoing {
-                        spec,
-                        website,
-                        to,
-                        rendered: rendered.clone(),
-                    })),
-                    Err(error) => progress.errors.push(one_line(&error)),
-                }
-            }
-        }
-        Ok(outgoing)
-    }
-
     /// One message to one recipient, at most once.
     async fn send_one(
         &self,
@@ -182,7 +130,7 @@ impl Work<'_> {
                 Failure::Unknown => DeliveryState::Unknown,
             };
             sent.again = failure == Failure::NotYet;
-            sent.error = Some(format!("mail to {}: {why}", mail.to));
+            sent.error = Some(format!("mail to {}: {why}", mail.to.in_words()));
         }
         let (state, error) = (sent.record.state, sent.error.as_deref());
         let finish = engine
@@ -199,16 +147,13 @@ impl Work<'_> {
         mail: &Outgoing<'_>,
         message_id: String,
     ) -> Message {
-        let (report, site) = (&mail.spec.name, &mail.website.id);
-        let label = format!(
-            "{}_{report}_{site}_{}",
-            plan.window.end,
-            address_of(mail.to)
-        );
+        let (report, site) = (&mail.spec.name, mail.website_key());
+        let to = mail.to.in_words();
+        let label = format!("{}_{report}_{site}_{}", plan.window.end, address_of(&to));
         Message {
             label,
             from: mailer.from.to_owned(),
-            to: mail.to.to_owned(),
+            to,
             subject: mail.rendered.subject.clone(),
             html: mail.rendered.html.clone(),
             text: mail.rendered.text.clone(),
@@ -224,11 +169,11 @@ impl Work<'_> {
         DeliveryKey {
             job: self.job.name.clone(),
             report: mail.spec.name.clone(),
-            website_id: mail.website.id.clone(),
+            website_id: mail.website_key().to_owned(),
             window_start: plan.window.start.to_string(),
             window_end: plan.window.end.to_string(),
             timezone: plan.window.timezone.name().to_owned(),
-            recipient: address_of(mail.to),
+            recipient: address_of(&mail.to.in_words()),
         }
     }
 }
@@ -236,8 +181,8 @@ impl Work<'_> {
 fn record(mail: &Outgoing<'_>, state: DeliveryState, message_id: String) -> DeliveryRecord {
     DeliveryRecord {
         report: mail.spec.name.clone(),
-        website_id: Some(mail.website.id.clone()),
-        to: mail.to.to_owned(),
+        website_id: mail.website.map(|website| website.id.clone()),
+        to: mail.to.in_words(),
         subject: mail.rendered.subject.clone(),
         state,
         message_id,
@@ -261,7 +206,9 @@ fn not_sent(mail: &Outgoing<'_>, begin: Begin) -> Sent {
         } => {
             let why = format!(
                 "whether `{}` of {} reached {} is unknown; it is not sent again by itself: ask, then use --force",
-                mail.spec.name, mail.website.id, mail.to
+                mail.spec.name,
+                mail.website_key(),
+                mail.to.in_words()
             );
             (
                 DeliveryState::Unknown,
@@ -272,7 +219,9 @@ fn not_sent(mail: &Outgoing<'_>, begin: Begin) -> Sent {
         Begin::InFlight | Begin::Send(_) => {
             let why = format!(
                 "another run is sending `{}` of {} to {} now",
-                mail.spec.name, mail.website.id, mail.to
+                mail.spec.name,
+                mail.website_key(),
+                mail.to.in_words()
             );
             (DeliveryState::Pending, None, Some(why))
         }
@@ -287,12 +236,4 @@ fn not_sent(mail: &Outgoing<'_>, begin: Begin) -> Sent {
         error,
         again: false,
     }
-}
-
-/// The address alone, in lower case: what makes two recipients the same one.
-fn address_of(to: &str) -> String {
-    let inner = to
-        .rsplit_once('<')
-        .map_or(to, |(_, rest)| rest.trim_end_matches('>'));
-    inner.trim().to_lowercase()
 }
