@@ -8,6 +8,7 @@ mod exit;
 mod health;
 mod init;
 mod list;
+mod note;
 mod plan;
 mod preview;
 mod print;

@@ -19,16 +19,11 @@ use super::{
 use crate::domain::job::Job;
 
 /// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 15] = [
-    "catch_up",
-    "overlap",
-    "dst",
-    "jitter",
+pub(super) const NOT_BUILT_YET: [&str; 10] = [
     "together",
     "attach",
     "when",
     "on_error",
-    "runs_on",
     "ping",
     "on_failure",
     "on_recovery",

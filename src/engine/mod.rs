@@ -17,6 +17,7 @@ mod process;
 mod publish;
 mod put;
 mod render;
+mod replaced;
 mod revision;
 mod run;
 mod serve;

@@ -87,10 +87,7 @@ impl Work<'_> {
         if self.order.reports && !plan.deliveries.is_empty() {
             names.insert(plan.report_unit());
         }
-        let names = names
-            .into_iter()
-            .map(|unit| format!("job:{} {unit}", job.name));
-        let names: Vec<String> = names.collect();
+        let names: Vec<String> = names.iter().map(|unit| self.lease_of(unit)).collect();
         loop {
             match self.lease.take(names.clone()).await? {
                 Taken::All => return Ok(()),
@@ -110,6 +107,23 @@ impl Work<'_> {
                 }
             }
         }
+    }
+
+    /// Nothing is published on a lease that is not held for certain.
+    ///
+    /// # Errors
+    /// It is not; the run ends as one that lost it.
+    pub(super) fn check_lease(&self) -> Result<(), EngineError> {
+        if self.lease.is_held() && !self.lost.is_cancelled() {
+            return Ok(());
+        }
+        self.lost.cancel();
+        Err(EngineError::Cancelled)
+    }
+
+    /// What the lease of a unit is called.
+    pub(super) fn lease_of(&self, unit: &str) -> String {
+        format!("job:{} {unit}", self.job.name)
     }
 
     fn is_backfill(&self) -> bool {

@@ -92,14 +92,12 @@ impl Store {
         force: bool,
         now: DateTime<Utc>,
     ) -> Result<Begin, StoreError> {
-        let mut tx = self
-            .pool
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(self.wrap())?;
+        let mut tx = self.begin_write().await?;
+        self.must_hold(&mut tx, run).await?;
         let sql = format!(
             "SELECT d.number, d.state, d.subject, d.message_id,
-             CASE WHEN r.state = '{}' AND r.alive_until_ms >= $8 THEN 1 ELSE 0 END AS alive
+             CASE WHEN r.state = '{}' AND r.alive_until_ms >= $8
+             AND r.fence = d.fence THEN 1 ELSE 0 END AS alive
              FROM deliveries AS d LEFT JOIN runs AS r ON r.id = d.run_id
              WHERE d.{} ORDER BY d.number DESC LIMIT 1",
             RunState::Running.name(),
@@ -146,8 +144,9 @@ impl Store {
             }
         }
         let sql = "INSERT INTO deliveries (job, report, website_id, window_start, window_end,
-            timezone, recipient, number, state, run_id, subject, message_id, error, changed_ms)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13)";
+            timezone, recipient, number, state, run_id, subject, message_id, error, changed_ms, fence)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13,
+            COALESCE((SELECT fence FROM runs WHERE id = $10), 1))";
         keyed!(sql.to_owned(), key)
             .bind(i64::from(number))
             .bind(DeliveryState::Pending.name())
