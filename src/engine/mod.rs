@@ -1,5 +1,6 @@
 //! Runs jobs: fetches what the plan says, publishes files, sends mails, and records it all.
 
+mod archive;
 mod backfill;
 mod columns;
 mod context;
@@ -11,13 +12,16 @@ mod error;
 mod event;
 mod fetch;
 mod lease;
+mod letter;
 mod outgoing;
+mod post;
 mod preview;
 mod process;
 mod publish;
 mod put;
 mod render;
 mod replaced;
+mod resend;
 mod revision;
 mod run;
 mod serve;
@@ -28,11 +32,14 @@ mod tick;
 mod way;
 mod work;
 
+pub use archive::archived;
 pub use backfill::{Backfill, Filled, Only};
 pub use doctor::Finding;
 pub use error::EngineError;
 pub use event::{Event, Events};
+pub use letter::{Letter, Together};
 pub use preview::Page;
+pub use resend::{Resend, Selection};
 pub use run::{Order, Outcome, Remedy};
 pub use sizes::Sizes;
 pub use staging::abandon_dead_runs;

@@ -21,10 +21,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) to: Recipients,
     /// Shared by the messages that say the same.
     pub(super) rendered: Arc<Rendered>,
-    #[expect(dead_code, reason = "no report attaches one yet")]
     pub(super) attachments: Arc<[Attached]>,
     /// What the template was given.
-    #[expect(dead_code, reason = "the archive keeps it")]
     pub(super) context: Arc<Value>,
 }
 

@@ -53,6 +53,9 @@ pub(super) struct Progress {
 impl Work<'_> {
     /// Plan, fetch, publish, deliver.
     pub(super) async fn go(&self, progress: &mut Progress) -> Result<(), EngineError> {
+        if let Some(resend) = &self.order.resend {
+            return self.resend(resend, progress).await;
+        }
         let plan = self.plan(progress).await?;
         self.lock_units(&plan).await?;
         progress.steps = plan.steps.iter().map(pending).collect();
@@ -87,7 +90,13 @@ impl Work<'_> {
         if self.order.reports && !plan.deliveries.is_empty() {
             names.insert(plan.report_unit());
         }
-        let names: Vec<String> = names.iter().map(|unit| self.lease_of(unit)).collect();
+        self.lock(&names).await
+    }
+
+    /// Waits for backfills only: they let go soon.
+    pub(super) async fn lock(&self, units: &BTreeSet<String>) -> Result<(), EngineError> {
+        let job = self.job;
+        let names: Vec<String> = units.iter().map(|unit| self.lease_of(unit)).collect();
         loop {
             match self.lease.take(names.clone()).await? {
                 Taken::All => return Ok(()),
