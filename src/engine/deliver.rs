@@ -2,7 +2,6 @@
 
 use super::{
     EngineError, Event,
-    fetch::Fetched,
     outgoing::{Outgoing, address_of},
     work::{Progress, Work},
 };
@@ -32,15 +31,14 @@ struct Mailer<'a> {
 }
 
 impl Work<'_> {
-    /// Renders and delivers every report whose data is complete. What a mail server would not take
+    /// Delivers every mail. What a mail server would not take
     /// for now is tried again, as often as the job says.
     pub(super) async fn deliver(
         &self,
         plan: &Plan,
-        fetched: &[Fetched],
+        outgoing: &[Outgoing<'_>],
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
-        let outgoing = self.render(plan, fetched, progress)?;
         let Some(first) = outgoing.first() else {
             return Ok(());
         };

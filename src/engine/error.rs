@@ -43,6 +43,14 @@ pub enum EngineError {
         /// The missing setting.
         setting: &'static str,
     },
+    /// A test could not be sent.
+    #[error("the test to {to} was not sent: {why}")]
+    NotSent {
+        /// The recipient.
+        to: String,
+        /// Why.
+        why: String,
+    },
     /// A preview lacks data.
     #[error("the report cannot be rendered: {0}")]
     Incomplete(String),
