@@ -179,6 +179,7 @@ fn mails(record: &RunRecord) {
             DeliveryState::AlreadySent => "not sent again: it was sent before",
             DeliveryState::Pending => "not sent yet",
             DeliveryState::Refused => "refused",
+            DeliveryState::Skipped => "skipped",
             DeliveryState::Unknown => {
                 "unknown: it may have been sent; it is not sent again by itself"
             }

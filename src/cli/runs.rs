@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::run::RunRecord,
-    engine::{EngineError, Letter, archived},
+    engine::{EngineError, StoredMail, archived},
     store::{Found, Store},
 };
 
@@ -115,10 +115,10 @@ pub(super) async fn find(store: &Store, id: &str) -> Result<RunRecord, CliError>
 fn write_out(
     folder: &Path,
     run: &RunRecord,
-    letters: &[Option<Arc<Letter>>],
+    letters: &[Option<Arc<StoredMail>>],
 ) -> Result<Vec<PathBuf>, CliError> {
     let mut files = Vec::new();
-    let mut last: Option<&Arc<Letter>> = None;
+    let mut last: Option<&Arc<StoredMail>> = None;
     for letter in letters.iter().flatten() {
         if last.is_some_and(|last| Arc::ptr_eq(last, letter)) {
             continue;

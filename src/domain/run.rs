@@ -84,6 +84,8 @@ named! {
         Refused = "refused",
         /// The connection or the program died after handing it over: it may have been sent.
         Unknown = "unknown",
+        /// Deliberately not sent: the report's `when` does not hold. The subject says so.
+        Skipped = "skipped",
     }
 }
 

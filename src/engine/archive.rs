@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use super::{Engine, EngineError, letter::Letter};
+use super::{Engine, EngineError, stored::StoredMail};
 use crate::{domain::run::RunRecord, store::{Archive, Store}};
 
 impl Engine {
@@ -15,7 +15,7 @@ impl Engine {
     ///
     /// # Errors
     /// The store or the archive cannot be read.
-    pub async fn archived(&self, run: &RunRecord) -> Result<Vec<Option<Arc<Letter>>>, EngineError> {
+    pub async fn archived(&self, run: &RunRecord) -> Result<Vec<Option<Arc<StoredMail>>>, EngineError> {
         archived(&self.store, &self.settings.store, run).await
     }
 
@@ -32,7 +32,7 @@ impl Engine {
             let archive = self.archive();
             let mut kept = BTreeSet::new();
             for mail in self.store.kept_mails().await? {
-                let contents = Letter::contents(&archive, &mail).map_err(EngineError::Archive)?;
+                let contents = StoredMail::contents(&archive, &mail).map_err(EngineError::Archive)?;
                 kept.extend(contents);
                 kept.insert(mail);
             }
@@ -56,9 +56,9 @@ pub async fn archived(
     store: &Store,
     store_file: &Path,
     run: &RunRecord,
-) -> Result<Vec<Option<Arc<Letter>>>, EngineError> {
+) -> Result<Vec<Option<Arc<StoredMail>>>, EngineError> {
     let archive = Archive::beside(store_file);
-    let mut last: Option<(String, Arc<Letter>)> = None;
+    let mut last: Option<(String, Arc<StoredMail>)> = None;
     let mut letters = Vec::new();
     for hash in store.mails_of(&run.id).await? {
         let Some(hash) = hash else {
@@ -67,7 +67,7 @@ pub async fn archived(
         };
         let letter = match &last {
             Some((same, letter)) if *same == hash => Arc::clone(letter),
-            _ => Arc::new(Letter::find(&archive, &hash).map_err(EngineError::Archive)?),
+            _ => Arc::new(StoredMail::find(&archive, &hash).map_err(EngineError::Archive)?),
         };
         last = Some((hash, Arc::clone(&letter)));
         letters.push(Some(letter));

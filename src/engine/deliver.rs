@@ -1,4 +1,4 @@
-//! The reports of a run: rendered, archived, and posted.
+//! The mails of a run: archived, announced, and posted.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,8 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     EngineError,
-    fetch::Fetched,
-    letter::{Letter, Posting},
+    stored::{StoredMail, Posting},
     outgoing::Outgoing,
     work::{Progress, Work},
 };
@@ -20,19 +19,18 @@ use crate::{
 };
 
 impl Work<'_> {
-    /// Renders and delivers every report whose data is complete.
+    /// Archives and posts every mail.
     pub(super) async fn deliver(
         &self,
         plan: &Plan,
-        fetched: &[Fetched],
+        outgoing: &[Outgoing<'_>],
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
-        let outgoing = self.render(plan, fetched, progress)?;
         let Some(first) = outgoing.first() else {
             return Ok(());
         };
         let mailer = self.engine.mailer(&first.spec.name)?;
-        let postings = self.archive(plan, &outgoing)?;
+        let postings = self.archive(plan, outgoing)?;
         self.announce(&postings, progress).await?;
         let posted = self.post(&mailer, postings, progress).await;
         mailer.transport.close().await;
@@ -69,7 +67,7 @@ impl Work<'_> {
         let engine = self.engine;
         let (archive, now) = (engine.archive(), engine.clock.now().into());
         let mut hashes = BTreeMap::new();
-        let mut kept: BTreeMap<usize, (Arc<Letter>, Option<String>)> = BTreeMap::new();
+        let mut kept: BTreeMap<usize, (Arc<StoredMail>, Option<String>)> = BTreeMap::new();
         let mut postings = Vec::new();
         let mut place = 0;
         for mail in outgoing {
@@ -83,7 +81,7 @@ impl Work<'_> {
             let entry = match kept.get(&same).filter(|_| is_own) {
                 Some(entry) => entry.clone(),
                 None => {
-                    let letter = Letter::of(mail, &self.job.name, window_of(plan), template);
+                    let letter = StoredMail::of(mail, &self.job.name, window_of(plan), template);
                     let hash = letter.keep(&archive, now).map_err(EngineError::Archive)?;
                     (Arc::new(letter), Some(hash))
                 }

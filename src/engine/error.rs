@@ -52,6 +52,14 @@ pub enum EngineError {
         /// The run.
         run: String,
     },
+    /// A test could not be sent.
+    #[error("the test to {to} was not sent: {why}")]
+    NotSent {
+        /// The recipient.
+        to: String,
+        /// Why.
+        why: String,
+    },
     /// A preview lacks data.
     #[error("the report cannot be rendered: {0}")]
     Incomplete(String),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub(super) use crate::domain::recipients::Recipients;
 use crate::{
     domain::{job::ReportSpec, website::Website},
+    mail::Attachment,
     report::Rendered,
 };
 
@@ -28,19 +30,13 @@ pub(super) struct Outgoing<'a> {
 
 /// A file that goes with a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Attached {
-    pub(super) name: String,
-    pub(super) mime: &'static str,
-    pub(super) bytes: Vec<u8>,
-}
-
-/// Whom one message goes to: one address, or with `together` all of `to`, `cc` and `bcc`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Recipients {
-    /// At least one, as the job spells them.
-    pub(super) to: Vec<String>,
-    pub(super) cc: Vec<String>,
-    pub(super) bcc: Vec<String>,
+pub struct Attached {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub mime: &'static str,
+    /// What it holds.
+    pub bytes: Vec<u8>,
 }
 
 impl Outgoing<'_> {
@@ -50,25 +46,14 @@ impl Outgoing<'_> {
     }
 }
 
-impl Recipients {
-    /// A message of one's own.
-    pub(super) fn one(address: &str) -> Self {
-        Self {
-            to: vec![address.to_owned()],
-            cc: Vec::new(),
-            bcc: Vec::new(),
+impl Attached {
+    /// As a part of a message.
+    pub(super) fn to_mail(&self) -> Attachment {
+        Attachment {
+            name: self.name.clone(),
+            mime: self.mime.to_owned(),
+            bytes: self.bytes.clone(),
         }
-    }
-
-    /// Everybody who gets the message.
-    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
-        let lists = [&self.to, &self.cc, &self.bcc];
-        lists.into_iter().flatten().map(String::as_str)
-    }
-
-    /// Everybody, for people; of `bcc` too, so never in the message itself.
-    pub(super) fn in_words(&self) -> String {
-        self.all().collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Engine, EngineError, Event,
-    letter::{Letter, Posting},
+    stored::{StoredMail, Posting},
     outgoing::{BUNDLE, address_of},
     work::{Progress, Work},
 };
@@ -148,7 +148,7 @@ impl Work<'_> {
         Ok(results)
     }
 
-    fn handing<'l>(&'l self, letter: &'l Letter, place: usize) -> Handing<'l> {
+    fn handing<'l>(&'l self, letter: &'l StoredMail, place: usize) -> Handing<'l> {
         Handing {
             run: self.run,
             place,
@@ -160,7 +160,7 @@ impl Work<'_> {
     fn message(
         &self,
         mailer: &Mailer<'_>,
-        letter: &Letter,
+        letter: &StoredMail,
         to: &str,
         message_id: String,
     ) -> Message {
@@ -191,7 +191,7 @@ impl Work<'_> {
 }
 
 /// What makes a delivery one delivery.
-pub(super) fn key(letter: &Letter, to: &str) -> DeliveryKey {
+pub(super) fn key(letter: &StoredMail, to: &str) -> DeliveryKey {
     DeliveryKey {
         job: letter.job.clone(),
         report: letter.report.clone(),
@@ -203,12 +203,12 @@ pub(super) fn key(letter: &Letter, to: &str) -> DeliveryKey {
     }
 }
 
-fn website_key(letter: &Letter) -> &str {
+fn website_key(letter: &StoredMail) -> &str {
     letter.website_id.as_deref().unwrap_or(BUNDLE)
 }
 
 /// A message that several get has one id.
-fn id_of(letter: &Letter, key: &DeliveryKey, number: u32, domain: &str) -> String {
+fn id_of(letter: &StoredMail, key: &DeliveryKey, number: u32, domain: &str) -> String {
     let mut parts = key.parts();
     let everybody = letter.together.as_ref().map(|all| {
         let lists = [&all.to, &all.cc, &all.bcc].into_iter().flatten();
@@ -220,7 +220,7 @@ fn id_of(letter: &Letter, key: &DeliveryKey, number: u32, domain: &str) -> Strin
     message_id(&parts, number, domain)
 }
 
-fn record(letter: &Letter, to: &str, state: DeliveryState) -> DeliveryRecord {
+fn record(letter: &StoredMail, to: &str, state: DeliveryState) -> DeliveryRecord {
     DeliveryRecord {
         report: letter.report.clone(),
         website_id: letter.website_id.clone(),
@@ -234,7 +234,7 @@ fn record(letter: &Letter, to: &str, state: DeliveryState) -> DeliveryRecord {
 
 /// How the sending ended for one of its recipients.
 fn ending(
-    letter: &Letter,
+    letter: &StoredMail,
     begun: &Begun,
     message_id: &str,
     handed: &Result<Vec<Refusal>, (Failure, String)>,
@@ -268,7 +268,7 @@ fn ending(
 }
 
 /// What the ledger says of a mail that may not be handed over now.
-fn not_sent(letter: &Letter, to: &str, begin: Begin) -> DeliveryRecord {
+fn not_sent(letter: &StoredMail, to: &str, begin: Begin) -> DeliveryRecord {
     let (state, earlier, error) = match begin {
         Begin::AlreadySent {
             subject,

@@ -6,7 +6,7 @@ use chrono::DateTime;
 
 use super::{
     Engine, EngineError, Order,
-    letter::{Letter, Posting},
+    stored::{StoredMail, Posting},
     post::key,
     work::{Progress, Work},
 };
@@ -62,6 +62,9 @@ impl Engine {
         let mut place = 0;
         let letters = self.archived(run).await?;
         for (delivery, letter) in run.deliveries.iter().zip(letters) {
+            if delivery.state == DeliveryState::Skipped {
+                continue;
+            }
             let Some(letter) = letter else {
                 return Err(EngineError::NotKept {
                     run: run.id.clone(),
@@ -105,7 +108,7 @@ impl Engine {
 }
 
 /// One message goes to all of them.
-fn is_same_message(a: &Letter, b: &Letter) -> bool {
+fn is_same_message(a: &StoredMail, b: &StoredMail) -> bool {
     a.together.is_some() && a == b
 }
 
@@ -117,7 +120,7 @@ impl Selection {
         match state {
             None | Some(DeliveryState::Refused) => failed,
             Some(DeliveryState::Unknown | DeliveryState::Pending) => unknown,
-            Some(DeliveryState::Sent | DeliveryState::AlreadySent) => false,
+            Some(_) => false,
         }
     }
 

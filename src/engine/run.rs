@@ -237,10 +237,14 @@ fn conclude(
     record.deliveries = progress.deliveries;
     let mut errors = progress.errors;
     errors.splice(0..0, failed_steps(&record.steps));
-    let is_done =
-        |d: &DeliveryRecord| matches!(d.state, DeliveryState::Sent | DeliveryState::AlreadySent);
     let is_open =
         |d: &DeliveryRecord| matches!(d.state, DeliveryState::Pending | DeliveryState::Unknown);
+    let is_done = |d: &DeliveryRecord| {
+        matches!(
+            d.state,
+            DeliveryState::Sent | DeliveryState::AlreadySent | DeliveryState::Skipped
+        )
+    };
     let something_done = !record.artifacts.is_empty() || record.deliveries.iter().any(is_done);
     let remedy = match &result {
         Err(error) => error.remedy(),

@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Engine, EngineError, Event, Order,
     columns::Columns,
+    context::Origin,
+    fetch::Fetched,
     lease::{Lease, Taken},
     step::Fetching,
 };
@@ -76,7 +78,33 @@ impl Work<'_> {
         if !self.order.reports {
             return Ok(());
         }
-        self.deliver(&plan, &fetched, progress).await
+        self.send_reports(&plan, &fetched, progress).await
+    }
+
+    /// The mails of the plan; those that are deliberately not sent are recorded after the others.
+    async fn send_reports(
+        &self,
+        plan: &Plan,
+        fetched: &[Fetched],
+        progress: &mut Progress,
+    ) -> Result<(), EngineError> {
+        let origin = Origin {
+            job: self.job,
+            plan,
+            fetched,
+            run: self.run,
+        };
+        let rendering = self.render(origin, progress)?;
+        let delivered = self.deliver(plan, &rendering.outgoing, progress).await;
+        let first = progress.deliveries.len();
+        progress.deliveries.extend(rendering.skipped);
+        let skipped = &progress.deliveries[first..];
+        for record in skipped {
+            self.engine.events.tell(&Event::DeliveryDone(record));
+        }
+        let store = &self.engine.store;
+        store.save_deliveries(self.run, first, skipped).await?;
+        delivered
     }
 
     /// One writer of each unit at a time.

@@ -85,6 +85,24 @@ pub enum ReportError {
         /// Where and why.
         source: serde_yaml::Error,
     },
+    /// The condition of a report is no expression.
+    #[error("report `{report}`: `when: {when}`: {why}")]
+    Broken {
+        /// The report's name.
+        report: String,
+        /// What the job says.
+        when: String,
+        /// Why.
+        why: String,
+    },
+    /// The condition of a report cannot be decided.
+    #[error("`when: {when}` cannot be decided: {source}")]
+    When {
+        /// The expression.
+        when: String,
+        /// Where and why.
+        source: Box<tera::Error>,
+    },
     /// Tera refuses it; the message shows the place and what is available.
     #[error("the template `{name}` is wrong: {source}")]
     Tera {

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::outgoing::{Outgoing, Recipients};
+use super::outgoing::{Attached, Outgoing, Recipients};
 use crate::{
     domain::run::WindowRecord,
     mail::{Attachment, Inline},
@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 
 /// A mail without its Message-ID and, unless all recipients share one, without its recipient.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Letter {
+pub struct StoredMail {
     /// The job's name.
     pub job: String,
     /// The report's name.
@@ -81,7 +81,7 @@ struct File {
     content: String,
 }
 
-impl Letter {
+impl StoredMail {
     /// What an outgoing mail says.
     pub(super) fn of(
         mail: &Outgoing<'_>,
@@ -90,11 +90,6 @@ impl Letter {
         template_hash: String,
     ) -> Self {
         let rendered = &mail.rendered;
-        let file = |file: &super::outgoing::Attached| Attachment {
-            name: file.name.clone(),
-            mime: file.mime.to_owned(),
-            bytes: file.bytes.clone(),
-        };
         Self {
             job: job.to_owned(),
             report: mail.spec.name.clone(),
@@ -104,7 +99,7 @@ impl Letter {
             html: rendered.html.clone(),
             text: rendered.text.clone(),
             images: Vec::new(),
-            attachments: mail.attachments.iter().map(file).collect(),
+            attachments: mail.attachments.iter().map(Attached::to_mail).collect(),
             context: mail.context.to_string(),
             template_hash,
             together: Together::of(&mail.to),
@@ -228,7 +223,7 @@ impl Together {
 /// A letter with where it lies and who gets it: each recipient with the place of its delivery.
 #[derive(Debug, Clone)]
 pub(super) struct Posting {
-    pub(super) letter: Arc<Letter>,
+    pub(super) letter: Arc<StoredMail>,
     /// `None`: the archive could not keep it.
     pub(super) hash: Option<String>,
     pub(super) recipients: Vec<(usize, String)>,
