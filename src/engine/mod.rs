@@ -20,6 +20,7 @@ mod put;
 mod render;
 mod revision;
 mod run;
+mod send_test;
 mod serve;
 mod sizes;
 mod staging;
