@@ -133,7 +133,7 @@ pub(super) enum Command {
         action: SuppressAction,
     },
     /// Render a job's reports to files without sending them
-    Preview(PlanArgs),
+    Preview(PreviewArgs),
     /// Windows that are missing in the lake
     Gaps {
         /// The job
@@ -191,6 +191,23 @@ pub(super) struct PlanArgs {
     /// Override a key of the job
     #[arg(long, value_name = "PATH=VALUE", value_parser = set_value)]
     pub set: Vec<(String, String)>,
+}
+
+/// What `preview` takes.
+#[derive(Debug, Args)]
+pub(super) struct PreviewArgs {
+    /// Which jobs, and when.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// The folder for the files, relative to the project
+    #[arg(long, value_name = "DIR", default_value = "out/preview")]
+    pub out: PathBuf,
+    /// Open the first one in the browser
+    #[arg(long)]
+    pub open: bool,
+    /// Send each report as a test to this address too, outside the ledger
+    #[arg(long, value_name = "ADDRESS", value_parser = mail_address)]
+    pub send_to: Option<String>,
 }
 
 /// What `run` takes.
@@ -344,6 +361,16 @@ pub(super) struct SandboxArgs {
     /// Decides when faults happen
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub fault_seed: u64,
+}
+
+fn mail_address(text: &str) -> Result<String, String> {
+    match text.parse::<lettre::message::Mailbox>() {
+        Ok(_) if !text.contains(['\r', '\n']) => Ok(text.to_owned()),
+        _ => Err(format!(
+            "`{}` is no mail address, like ann@example.org",
+            text.escape_debug()
+        )),
+    }
 }
 
 fn set_value(text: &str) -> Result<(String, String), String> {

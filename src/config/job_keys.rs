@@ -270,6 +270,9 @@ pub(super) struct ReportKeys {
     /// A Tera expression over what the template sees; the mail is sent only where it holds.
     #[schemars(extend("x-default" = "always"), example = &"q.summary.current.visitors > 0")]
     pub(super) when: Option<String>,
+    /// The language of words, numbers and dates.
+    #[serde(default = "english")]
+    pub(super) lang: LangName,
     /// A section whose query failed: `fail` sends no mail, `omit` sends it without the section and says so.
     #[serde(default = "fail")]
     pub(super) on_error: OnErrorName,
@@ -616,6 +619,7 @@ words! {
         Website = "website" => ReportPer::Website,
         Job = "job" => ReportPer::Job,
     }
+    LangName => &'static str { En = "en" => "en", De = "de" => "de", Fr = "fr" => "fr" }
     OnErrorName => OnError { Fail = "fail" => OnError::Fail, Omit = "omit" => OnError::Omit }
     AttachFormatName => AttachFormat {
         Csv = "csv" => AttachFormat::Csv,
@@ -722,6 +726,10 @@ fn day() -> PerName {
 
 fn website() -> ReportPerName {
     ReportPerName::Website
+}
+
+fn english() -> LangName {
+    LangName::En
 }
 
 fn fail() -> OnErrorName {

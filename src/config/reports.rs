@@ -50,7 +50,7 @@ fn to_report(pointer: &str, keys: ReportKeys, names: &[&str], notes: &mut Notes)
         attach_limit: size(&keys.attach_limit.0).unwrap_or_default(),
         when: keys.when,
         on_error: keys.on_error.value(),
-        lang: "en".to_owned(),
+        lang: keys.lang.value().to_owned(),
     };
     check_bundle(pointer, &report, notes);
     check_copies(pointer, &report, notes);

@@ -68,6 +68,7 @@ pub(super) fn attachments(
     Ok(all)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a workbook may be refused")]
 fn file(origin: Origin<'_>, section: &Section, attach: &Attach) -> Result<Attached, ReportError> {
     let rows = origin.rows(section.current);
     let website = &origin.plan.websites[section.website];

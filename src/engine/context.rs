@@ -193,11 +193,10 @@ fn data_of(origin: Origin<'_>, section: &Section) -> Value {
         "rows": origin.rows(section.current),
         "current": current,
         "previous": previous(origin, section),
-        "previous_rows": section.previous.map(|step| origin.rows(step)).unwrap_or_default(),
+        "previous_rows": section.previous.map(|step| origin.rows(step)),
         "daily": section.daily.map(by_day).unwrap_or_default(),
         "previous_daily": section.previous_daily.map(by_day).unwrap_or_default(),
-        "failed": failed.is_some(),
-        "error": failed,
+        "failed": failed,
     })
 }
 

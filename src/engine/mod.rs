@@ -24,6 +24,7 @@ mod replaced;
 mod resend;
 mod revision;
 mod run;
+mod send_test;
 mod serve;
 mod sizes;
 mod staging;

@@ -17,6 +17,7 @@ mod failures;
 mod lake;
 mod pages;
 mod replay;
+mod reports;
 mod run;
 mod s3;
 mod sandbox;
