@@ -62,7 +62,7 @@ fn raw(message: &Message) -> Vec<u8> {
 fn full() -> Message {
     Message {
         from: "Bericht für Änne <reports@example.org>".to_owned(),
-        to: vec!["ann@example.org".to_owned(), "Zoë \"Z\" Bö <zoe@example.org>".to_owned()],
+        to: vec!["ann@example.org".to_owned(), "\"Bö, Zoë\" <zoe@example.org>".to_owned()],
         cc: vec!["علي <ali@example.org>".to_owned()],
         bcc: vec!["hidden@example.org".to_owned()],
         html: "<p>Grüße <img src=\"cid:daily\" width=\"2\" height=\"1\" alt=\"a\"></p>".to_owned(),
@@ -121,7 +121,7 @@ fn another_reader_sees_the_nesting_that_outlook_accepts() {
             .collect()
     };
     let to = names(mail.to().unwrap());
-    assert_eq!(to[1], (Some("Zoë \"Z\" Bö".to_owned()), "zoe@example.org".to_owned()));
+    assert_eq!(to[1], (Some("Bö, Zoë".to_owned()), "zoe@example.org".to_owned()));
     assert_eq!(names(mail.cc().unwrap())[0].0.as_deref(), Some("علي"));
     assert_eq!(mail.subject(), Some("📈 Acme: 1,219 visitors, up 14% – مرحبا"));
     assert!(mail.bcc().is_none() && !raw.windows(6).any(|w| w == b"hidden"));
@@ -145,14 +145,13 @@ fn a_line_break_begins_no_header_wherever_it_stands() {
     let evil = "x\r\nBcc: eve@example.org\r\n\r\nbody";
     let mut message = full();
     message.subject = evil.to_owned();
-    message.from = format!("{} <reports@example.org>", "A\r\nBcc: eve@example.org");
     message.to[0] = "Ann\r\n <ann@example.org>".to_owned();
     message.list_id = evil.to_owned();
     message.unsubscribe = Some(format!("mailto:stop@example.org?subject={evil}"));
     message.images[0].name = evil.to_owned();
     message.images[0].cid = evil.to_owned();
     message.attachments[0].name = evil.to_owned();
-    message.from = "Reports\r\nX: y <reports@example.org>".to_owned();
+    message.from = "\"Reports\r\nX: y\" <reports@example.org>".to_owned();
     let raw = raw(&message);
     let mail = MessageParser::default().parse(&raw).unwrap();
     assert!(mail.bcc().is_none() && mail.header("X").is_none());
