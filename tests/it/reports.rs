@@ -84,7 +84,10 @@ fn answer(request: &Request, rows: &Rows, asked: &Mutex<Vec<Value>>) -> Answer {
         ),
         _ => {
             asked.lock().unwrap().push(request.body.clone());
-            let website = request.path.split("website_id=").nth(1).unwrap().to_owned();
+            let Some(website) = request.path.split("website_id=").nth(1) else {
+                return server::json(200, &json!({ "status": "ok" }));
+            };
+            let website = website.to_owned();
             let answer = server::data(request, |name, start| rows(&website, name, start))?;
             Some((answer.0, answer.1, failing(&answer.2)))
         }
@@ -510,7 +513,8 @@ fn a_failed_section_keeps_the_mail_back_unless_it_may_be_omitted() {
     let (url, _) = api(without_pages);
     let workspace = workspace(&url, TO);
     let (code, failed) = run(&workspace);
-    assert_eq!(code, 1, "{failed:#}");
+    // The part may work a little later
+    assert_eq!(code, 75, "{failed:#}");
     let error = failed["error"].as_str().unwrap();
     assert!(
         error.contains("of web_old was not sent: its data is incomplete"),
