@@ -18,6 +18,11 @@ impl Clock {
         Self(Arc::new(Utc::now))
     }
 
+    /// A clock of its own making: one that a test moves.
+    pub fn of(read: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
     /// A clock that stands still at `at`.
     pub fn fixed(at: DateTime<Utc>) -> Self {
         Self(Arc::new(move || at))

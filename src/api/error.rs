@@ -113,6 +113,9 @@ impl ApiError {
     pub fn may_be_one_part(&self) -> bool {
         match self {
             Self::Refused { status, .. } => matches!(status, 400 | 413 | 422 | 500 | 504),
+            // What one part holds may be what the server fails to write down
+            Self::Protocol { .. } => true,
+            Self::Unreachable { source, .. } if source.is_body() || source.is_decode() => true,
             error => error.is_about_size(),
         }
     }

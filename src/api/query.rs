@@ -181,9 +181,14 @@ pub(super) fn parts_of(
         return Err(protocol("`success` is false in an answer with status 200"));
     }
     let mut parts = BTreeMap::new();
+    let mut stray = None;
     for item in envelope.results.into_iter().flatten() {
         if item.error.is_some() {
             let error = words(item.error.as_ref());
+            if items.iter().all(|asked| asked.id != item.query_id) {
+                stray.get_or_insert(error);
+                continue;
+            }
             fail_item(items, &item.query_id, &error, &mut parts);
         }
         for element in item.data.into_iter().flatten() {
@@ -193,6 +198,9 @@ pub(super) fn parts_of(
     for element in envelope.data.into_iter().flatten() {
         take(element, answer, &mut parts);
     }
+    if let Some(error) = stray {
+        fail_lacking(items, &error, &mut parts);
+    }
     Ok(parts)
 }
 
@@ -201,6 +209,14 @@ pub(super) fn protocol(what: &str) -> ApiError {
     ApiError::Protocol {
         path: "/v1/query".to_owned(),
         what: what.to_owned(),
+    }
+}
+
+/// An item that failed under an id that nobody gave is one of those that the answer lacks.
+fn fail_lacking(items: &[Item], error: &str, parts: &mut BTreeMap<String, PartResult>) {
+    for part in items.iter().flat_map(|item| &item.parts) {
+        let lacking = || Err(part_error(error));
+        parts.entry(part.id.clone()).or_insert_with(lacking);
     }
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     engine::At,
+    mail::address_of,
     sandbox::{Fault, Generation},
 };
 
@@ -119,6 +120,17 @@ pub(super) enum Command {
     Show {
         /// The run's id, or a unique beginning of it
         run: String,
+        /// Write its mails to out/mails/RUN as they were sent, and open the first one
+        #[arg(long)]
+        open: bool,
+    },
+    /// Send the stored mails of a run again, without asking the API
+    Resend(ResendArgs),
+    /// Addresses that get no mail, whatever a job says
+    Suppress {
+        /// What to do with the list
+        #[command(subcommand)]
+        action: SuppressAction,
     },
     /// Render a job's reports to files without sending them
     Preview(PreviewArgs),
@@ -207,6 +219,41 @@ pub(super) struct RunArgs {
     /// Write and send even what is there already
     #[arg(long)]
     pub force: bool,
+}
+
+/// What `resend` takes.
+#[derive(Debug, Args)]
+pub(super) struct ResendArgs {
+    /// The run's id, or a unique beginning of it
+    pub run: String,
+    /// Only what was refused or not handed over
+    #[arg(long)]
+    pub failed: bool,
+    /// Only what may have been sent, or not; ask first
+    #[arg(long)]
+    pub unknown: bool,
+}
+
+/// What `suppress` does.
+#[derive(Debug, Subcommand)]
+pub(super) enum SuppressAction {
+    /// Put addresses on the list
+    Add {
+        /// The addresses
+        #[arg(required = true, value_name = "ADDRESS", value_parser = address)]
+        addresses: Vec<String>,
+        /// Why; it stands in the record of every run that leaves them out
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Take addresses off the list
+    Remove {
+        /// The addresses
+        #[arg(required = true, value_name = "ADDRESS", value_parser = address)]
+        addresses: Vec<String>,
+    },
+    /// Print the list
+    List,
 }
 
 /// What `backfill` takes.
@@ -331,4 +378,9 @@ fn set_value(text: &str) -> Result<(String, String), String> {
         .map(|(path, value)| (path.trim().to_owned(), value.to_owned()))
         .filter(|(path, _)| !path.is_empty())
         .ok_or_else(|| format!("`{text}` is not of the form KEY=VALUE, like retry.attempts=1"))
+}
+
+/// An address as the ledger knows it: alone, in lower case.
+fn address(text: &str) -> Result<String, String> {
+    address_of(text).ok_or_else(|| format!("`{text}` is no mail address; write ann@example.org"))
 }

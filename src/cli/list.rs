@@ -6,7 +6,7 @@ use super::{
     CliError,
     args::Global,
     exit::Exit,
-    print,
+    note, print,
     session::{open_store, project},
 };
 use crate::{clock::Clock, domain::job::Job, engine::EngineError};
@@ -67,7 +67,7 @@ pub(super) fn next(
             continue;
         };
         let mut at = clock.now();
-        let mut offset = None;
+        let mut before = None;
         for _ in 0..count {
             let Some(tick) = schedule.next_after(at) else {
                 break;
@@ -75,22 +75,17 @@ pub(super) fn next(
             at = tick.0;
             let local = tick.to_rfc3339_in(schedule.timezone);
             let utc = tick.0.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-            let here = local[local.len() - 6..].to_owned();
-            let changed = offset
-                .replace(here.clone())
-                .is_some_and(|before| before != here);
-            let note = if changed {
-                "the clocks have changed since the tick before"
-            } else {
-                ""
-            };
-            documents.push(json!({ "job": job.name, "local": local, "utc": utc, "timezone": schedule.timezone.name(), "note": note }));
+            let note = note::of_tick(schedule, before, tick);
+            before = Some(tick);
+            let starts = tick.0 + schedule.delay(&job.name, tick);
+            let starts = starts.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+            documents.push(json!({ "job": job.name, "local": local, "utc": utc, "timezone": schedule.timezone.name(), "starts": starts, "note": note }));
             rows.push(vec![
                 job.name.clone(),
                 local,
                 utc,
                 schedule.timezone.name().to_owned(),
-                note.to_owned(),
+                note,
             ]);
         }
     }
@@ -98,5 +93,11 @@ pub(super) fn next(
         return Ok(print::json(&json!({ "ticks": documents })));
     }
     print::table(&["job", "local", "utc", "zone", ""], rows);
+    for job in &project.jobs {
+        if let Some(schedule) = &job.schedule {
+            let rules = note::of_rules(&schedule.rules).join("; ");
+            print::line(format!("{}: {}; {rules}", job.name, schedule.describe()));
+        }
+    }
     Ok(Exit::Done)
 }

@@ -6,7 +6,7 @@ use super::{
     CliError,
     args::{Global, PlanArgs},
     exit::Exit,
-    print,
+    note, print,
     session::{Session, planned_project},
 };
 use crate::{
@@ -67,6 +67,9 @@ fn document(job: &Job, plan: &Plan, rates: (u32, u32)) -> Value {
             "to": d.to.to.join(", "), "cc": d.to.cc, "bcc": d.to.bcc,
         })).collect::<Vec<_>>(),
         "notes": plan.notes,
+        "schedule": job.schedule.as_ref().map(|s| json!({
+            "cron": s.cron, "timezone": s.timezone.name(), "in_words": s.describe(), "rules": note::of_rules(&s.rules),
+        })),
     })
 }
 
@@ -77,6 +80,13 @@ fn show(job: &Job, plan: &Plan, rates: (u32, u32)) {
         plan.window.label(),
         plan.window.timezone.name()
     ));
+    if let Some(schedule) = &job.schedule {
+        let zone = schedule.timezone.name();
+        print::line(format!("  due: {} ({zone})", schedule.describe()));
+        for rule in note::of_rules(&schedule.rules) {
+            print::line(format!("    {rule}"));
+        }
+    }
     for note in &plan.notes {
         print::line(format!("  note: {note}"));
     }

@@ -68,9 +68,12 @@ pub(super) fn planned_project(global: &Global, args: &PlanArgs) -> Result<Projec
 
 /// Opens the run store of a project. Runs whose program died since are marked as failed.
 pub(super) async fn open_store(settings: &Settings, clock: &Clock) -> Result<Store, CliError> {
-    let store = Store::open(&settings.store)
-        .await
-        .map_err(EngineError::from)?;
+    let store = match &settings.postgres {
+        Some(url) => Store::open_postgres(url).await,
+        None => Store::open(&settings.store).await,
+    };
+    let store = store.map_err(EngineError::from)?;
+    let store = store.with_ttl(settings.runner.lease);
     let lake = Destinations::new(settings.stores.clone());
     let dead = abandon_dead_runs(&settings.store, &store, &lake, clock).await?;
     if dead > 0 {

@@ -42,6 +42,7 @@ pub(super) fn format(name: &str, text: &str) -> Result<(), Bad> {
         "http-url" => http_url(text),
         "store-url" => store_url(text),
         "mail-url" => mail_url(text),
+        "listen-address" => listen_address(text),
         _ => Ok(()),
     }
 }
@@ -266,18 +267,25 @@ fn http_url(text: &str) -> Result<(), Bad> {
 }
 
 fn store_url(text: &str) -> Result<(), Bad> {
-    if text
+    let is_file = text
         .strip_prefix("sqlite://")
-        .is_some_and(|p| !p.is_empty())
-    {
+        .is_some_and(|p| !p.is_empty());
+    let is_server = ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if is_file || (is_server && url::Url::parse(text).is_ok_and(|url| url.has_host())) {
         return Ok(());
     }
-    let message = if text.starts_with("postgres") {
-        "a Postgres store is not built yet"
-    } else {
-        "this is no store"
-    };
-    bad(message, "write sqlite://PATH".to_owned())
+    let hint = "write sqlite://PATH or postgres://user:password@host/database".to_owned();
+    bad("this is no store", hint)
+}
+
+fn listen_address(text: &str) -> Result<(), Bad> {
+    if text.parse::<std::net::SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    let hint = "write 127.0.0.1:8080, or 0.0.0.0:8080 for all addresses".to_owned();
+    bad(format!("`{text}` is no address with a port"), hint)
 }
 
 fn mail_url(text: &str) -> Result<(), Bad> {

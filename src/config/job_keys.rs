@@ -13,6 +13,7 @@ use crate::domain::{
         AttachFormat, Compare, Compression, Drift, Format, Nested, OnError, Per, Pii, ReportPer,
     },
     query::{ColumnType, Granularity, Operator},
+    schedule::{CatchUp, Fold, Gap, Overlap},
 };
 
 /// A job: which queries it asks for, when, and where their rows go.
@@ -64,6 +65,10 @@ pub(super) struct JobKeys {
     /// After so long the run is cancelled, with nothing half-published.
     #[serde(default = "hour")]
     pub(super) timeout: Span,
+    /// Labels of runners that may take it, of `runner.labels`; one of them is enough. Of `serve` alone: `run` runs it anywhere.
+    #[serde(default)]
+    #[schemars(example = &["inside"])]
+    pub(super) runs_on: Vec<Word>,
     /// A key of the job's own.
     #[serde(default)]
     pub(super) api: JobApiKeys,
@@ -79,6 +84,43 @@ pub(super) struct ScheduleKeys {
     /// The zone in which `cron` is read, an IANA name.
     #[schemars(extend("x-default" = "UTC"), example = &"Europe/Berlin")]
     pub(super) timezone: Option<Zone>,
+    /// Ticks missed while nothing ran (no program, a sleeping machine, a disabled or paused job): `none` runs, the `latest`, or `all`.
+    #[serde(default = "latest")]
+    pub(super) catch_up: CatchUpName,
+    /// With `catch_up: all`: the newest so many.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub(super) catch_up_limit: u32,
+    /// A tick due while the job still runs: `skip` records it as skipped, `queue` lets it wait.
+    #[serde(default = "skip")]
+    pub(super) overlap: OverlapName,
+    /// Times of day that the clocks leave out or show twice; a schedule of every hour follows the clocks as they go.
+    #[serde(default)]
+    pub(super) dst: DstKeys,
+    /// Spreads the start of many jobs over so long; the tick itself stays.
+    #[serde(default = "no_time")]
+    pub(super) jitter: Span,
+}
+
+/// What becomes of times of day where the clocks jump.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DstKeys {
+    /// A time that the clocks leave out: `shift` to the first instant after the gap, or `skip`.
+    #[serde(default = "shift")]
+    pub(super) gap: GapName,
+    /// A time that the clocks show twice: the `first`, or `both`.
+    #[serde(default = "first")]
+    pub(super) fold: FoldName,
+}
+
+impl Default for DstKeys {
+    fn default() -> Self {
+        Self {
+            gap: shift(),
+            fold: first(),
+        }
+    }
 }
 
 /// Fixed days.
@@ -516,6 +558,14 @@ words! {
         Allow = "allow" => Pii::Allow,
     }
     FormulasName => bool { Keep = "keep" => false, Guard = "guard" => true }
+    CatchUpName => CatchUp {
+        None = "none" => CatchUp::None,
+        Latest = "latest" => CatchUp::Latest,
+        All = "all" => CatchUp::All,
+    }
+    OverlapName => Overlap { Skip = "skip" => Overlap::Skip, Queue = "queue" => Overlap::Queue }
+    GapName => Gap { Shift = "shift" => Gap::Shift, Skip = "skip" => Gap::Skip }
+    FoldName => Fold { First = "first" => Fold::First, Both = "both" => Fold::Both }
     CompareName => Compare {
         PreviousWindow = "previous_window" => Compare::PreviousWindow,
         SameWindowLastYear = "same_window_last_year" => Compare::SameWindowLastYear,
@@ -620,6 +670,26 @@ fn hour() -> Span {
 
 fn no_time() -> Span {
     span("0s")
+}
+
+fn latest() -> CatchUpName {
+    CatchUpName::Latest
+}
+
+fn hundred() -> u32 {
+    100
+}
+
+fn skip() -> OverlapName {
+    OverlapName::Skip
+}
+
+fn shift() -> GapName {
+    GapName::Shift
+}
+
+fn first() -> FoldName {
+    FoldName::First
 }
 
 fn three() -> u32 {

@@ -22,7 +22,7 @@ pub use environment::Environment;
 pub use job_file::{JobSource, job_schema};
 pub use problem::{Problem, Problems};
 pub use reference::{job_reference, settings_reference, type_reference};
-pub use settings::{Auth, MailUrl, Settings};
+pub use settings::{Auth, MailUrl, RunnerSettings, Settings, WebSettings};
 
 use std::path::{Path, PathBuf};
 

@@ -2,9 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use chrono::TimeDelta;
 use schemars::SchemaGenerator;
 use serde_json::Value;
 use url::Url;
@@ -14,7 +17,8 @@ use super::{
     finding::Finding,
     interpolate::{interpolate, redact},
     job_file::{NOT_BUILT_YET as JOB_KEYS_NOT_BUILT_YET, pointer_of},
-    settings_keys::{AuthName, DaysName, SettingsKeys},
+    job_keys::Span,
+    settings_keys::{AuthName, DaysName, RunnerKeys, SettingsKeys},
     source::Source,
     stores,
     walk::walk,
@@ -45,8 +49,14 @@ pub struct Settings {
     pub max_in_flight: u32,
     /// Whether answers may come packed; default true.
     pub gzip: bool,
-    /// The `SQLite` file.
+    /// The `SQLite` file; what runs stage lies beside it, whatever the store.
     pub store: PathBuf,
+    /// The Postgres database in place of the file.
+    pub postgres: Option<Secret>,
+    /// What `serve` runs.
+    pub runner: RunnerSettings,
+    /// Where `serve` answers.
+    pub web: WebSettings,
     /// How buckets are reached, by the name that destinations give them.
     pub stores: BTreeMap<String, BucketAccess>,
     /// Where mails go; `None`: nowhere.
@@ -55,6 +65,32 @@ pub struct Settings {
     pub mail_from: Option<String>,
     /// A `mailto:` for the header List-Unsubscribe.
     pub mail_unsubscribe: Option<String>,
+    /// How long mails are kept.
+    pub mail_keep: TimeDelta,
+}
+
+/// What `serve` runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnerSettings {
+    /// Labels that jobs ask for.
+    pub labels: Vec<String>,
+    /// Runs at once; `None`: as the machine's cores allow.
+    pub max_runs: Option<usize>,
+    /// How long a runner may be silent; default 60 s, at least 3 s.
+    pub lease: Duration,
+    /// How long runs may go on after a signal; default 20 s.
+    pub grace: Duration,
+}
+
+/// Where `serve` answers.
+#[derive(Debug, Clone)]
+pub struct WebSettings {
+    /// Default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// Asked for, where there is one.
+    pub token: Option<Secret>,
+    /// As people reach it.
+    pub public_url: Option<String>,
 }
 
 /// How the key is sent.
@@ -75,9 +111,6 @@ pub enum MailUrl {
     /// `smtp://…` or `smtps://…`.
     Smtp(Secret),
 }
-
-/// Keys of the contract that a later version builds.
-const NOT_BUILT_YET: [&str; 1] = ["web"];
 
 /// The JSON Schema of the settings, without that of `defaults`.
 pub(super) fn schema() -> Value {
@@ -119,7 +152,7 @@ pub(super) fn read(
     }
     let missing_file = value.is_null();
     if !missing_file {
-        findings.extend(walk(&schema(), &value, &NOT_BUILT_YET));
+        findings.extend(walk(&schema(), &value, &[]));
     }
     let keys: Option<SettingsKeys> = if missing_file || !findings.is_empty() {
         Some(SettingsKeys::default())
@@ -190,8 +223,13 @@ fn resolve(
         "store-url",
         keys.store.url.map(|u| u.0),
     )
-    .filter(|_| !sandbox)
-    .and_then(|url| url.strip_prefix("sqlite://").map(|path| root.join(path)));
+    .filter(|_| !sandbox);
+    let file = store
+        .as_ref()
+        .and_then(|url| url.strip_prefix("sqlite://").map(|path| root.join(path)));
+    let postgres = store
+        .filter(|url| url.starts_with("postgres"))
+        .map(Secret::new);
     let state = if sandbox {
         ".databuddy-jobs/sandbox/state.db"
     } else {
@@ -218,6 +256,21 @@ fn resolve(
     let api_key = pick("DATABUDDY_API_KEY", "", keys.api.key)
         .filter(|key| !key.is_empty())
         .map(Secret::new);
+    let labels = pick("DATABUDDY_JOBS_RUNNER_LABELS", "", None);
+    let listen = pick(
+        "DATABUDDY_JOBS_WEB_LISTEN",
+        "listen-address",
+        keys.web.listen.map(|listen| listen.0),
+    );
+    let web = WebSettings {
+        listen: listen
+            .and_then(|listen| listen.parse().ok())
+            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        token: pick("DATABUDDY_JOBS_WEB_TOKEN", "", keys.web.token)
+            .filter(|token| !token.is_empty())
+            .map(Secret::new),
+        public_url: keys.web.public_url.map(|url| url.0),
+    };
     Some(Settings {
         api_url: Url::parse(&url).ok()?,
         basket_url: Url::parse(&basket_url).ok()?,
@@ -234,7 +287,10 @@ fn resolve(
         custom_per_minute: keys.api.custom_requests_per_minute.unwrap_or(30),
         max_in_flight: keys.api.max_in_flight.unwrap_or(8),
         gzip: keys.api.gzip.unwrap_or(true),
-        store: store.unwrap_or_else(|| root.join(state)),
+        store: file.unwrap_or_else(|| root.join(state)),
+        postgres,
+        runner: runner(keys.runner, labels),
+        web,
         stores: keys
             .stores
             .into_iter()
@@ -243,5 +299,32 @@ fn resolve(
         mail_url,
         mail_from: from,
         mail_unsubscribe: keys.mail.unsubscribe.map(|m| m.0),
+        mail_keep: keys
+            .mail
+            .keep
+            .and_then(|span| check::duration(&span.0).ok())
+            .and_then(|span| TimeDelta::from_std(span).ok())
+            .unwrap_or(TimeDelta::days(400)),
     })
+}
+
+fn runner(keys: RunnerKeys, labels: Option<String>) -> RunnerSettings {
+    let span = |text: Option<Span>| text.and_then(|text| check::duration(&text.0).ok());
+    let own = keys.labels.into_iter().flatten().map(|label| label.0);
+    let labels = match labels {
+        Some(labels) => labels
+            .split(',')
+            .map(|label| label.trim().to_owned())
+            .filter(|label| !label.is_empty())
+            .collect(),
+        None => own.collect(),
+    };
+    RunnerSettings {
+        labels,
+        max_runs: keys.max_runs.map(|n| n as usize),
+        lease: span(keys.lease).map_or(Duration::from_secs(60), |lease| {
+            lease.max(Duration::from_secs(3))
+        }),
+        grace: span(keys.grace).unwrap_or(Duration::from_secs(20)),
+    }
 }

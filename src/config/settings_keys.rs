@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::job_keys::Address;
+use super::job_keys::{Address, Span, Word};
 
 /// The settings of a project.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -20,6 +20,10 @@ pub(super) struct SettingsKeys {
     pub(super) stores: BTreeMap<String, BucketKeys>,
     /// Where mails go.
     pub(super) mail: MailKeys,
+    /// What `serve` runs at once, and which jobs.
+    pub(super) runner: RunnerKeys,
+    /// Where `serve` answers.
+    pub(super) web: WebKeys,
     /// Keys of a job that every job takes unless it has its own.
     pub(super) defaults: serde_json::Value,
 }
@@ -61,7 +65,7 @@ pub(super) struct ApiKeys {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreKeys {
-    /// The `SQLite` file, relative to the project.
+    /// A `SQLite` file, `sqlite://PATH`, relative to the project; or `postgres://user:password@host/database`, where several runners share the work.
     #[schemars(extend("x-default" = "`sqlite://.databuddy-jobs/state.db`", "x-env" = "DATABUDDY_JOBS_STORE"))]
     pub(super) url: Option<StoreUrl>,
 }
@@ -118,6 +122,42 @@ pub(super) struct MailKeys {
     /// A `mailto:` for the header `List-Unsubscribe`.
     #[schemars(extend("x-default" = "none"))]
     pub(super) unsubscribe: Option<Mailto>,
+    /// How long mails are kept as they were sent, for `show --open`, `resend` and `preview --run`; `0s`: not beyond their run.
+    #[schemars(extend("x-default" = "`400d`"))]
+    pub(super) keep: Option<Span>,
+}
+
+/// What `serve` runs.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RunnerKeys {
+    /// Labels that jobs ask for by `runs_on`; in the environment separated by commas.
+    #[schemars(extend("x-default" = "none", "x-env" = "DATABUDDY_JOBS_RUNNER_LABELS"))]
+    pub(super) labels: Option<Vec<Word>>,
+    /// Runs at once.
+    #[schemars(extend("x-default" = "four for each core"), range(min = 1, max = 1000))]
+    pub(super) max_runs: Option<u32>,
+    /// How long a runner may be silent before others take its runs over.
+    #[schemars(extend("x-default" = "`60s`"))]
+    pub(super) lease: Option<Span>,
+    /// How long runs under way may go on after a signal; then they are handed back.
+    #[schemars(extend("x-default" = "`20s`"))]
+    pub(super) grace: Option<Span>,
+}
+
+/// Where `serve` answers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebKeys {
+    /// Address and port; beyond loopback only with a token.
+    #[schemars(extend("x-default" = "`127.0.0.1:8080`", "x-env" = "DATABUDDY_JOBS_WEB_LISTEN"))]
+    pub(super) listen: Option<Listen>,
+    /// Asked for everywhere but at `/healthz` and `/readyz`, as `Authorization: Bearer`.
+    #[schemars(extend("x-default" = "none", "x-env" = "DATABUDDY_JOBS_WEB_TOKEN"))]
+    pub(super) token: Option<String>,
+    /// Its address as people reach it, for links in notifications.
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) public_url: Option<HttpUrl>,
 }
 
 /// How the key is sent.
@@ -159,4 +199,5 @@ formats! {
     StoreUrl = "store-url"
     MailUrlText = "mail-url"
     Mailto = "mailto"
+    Listen = "listen-address"
 }

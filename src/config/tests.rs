@@ -311,7 +311,7 @@ fn a_query_type_that_only_a_server_may_know_is_a_warning() {
 
 #[test]
 fn settings_report_every_problem_with_its_place() {
-    let text = "api:\n  urll: https://x\n  days: UTC\n  max_in_flight: 99\nstore: { url: 'mysql://x' }\nweb: {}\n";
+    let text = "api:\n  urll: https://x\n  days: UTC\n  max_in_flight: 99\nstore: { url: 'mysql://x' }\nweb: { listen: here }\n";
     let problems =
         load_with(&[("databuddy-jobs.yaml", text), ("jobs/a.yaml", FINE)], &[]).unwrap_err();
     let lines: Vec<usize> = problems.iter().map(|p| p.line).collect();
@@ -330,6 +330,8 @@ fn the_defaults_of_the_schema_are_those_of_the_code() {
     for (place, definition) in [
         ("", "/properties"),
         ("/retry", "/$defs/RetryKeys/properties"),
+        ("/schedule", "/$defs/ScheduleKeys/properties"),
+        ("/schedule/dst", "/$defs/DstKeys/properties"),
         ("/exports/0", "/$defs/ExportKeys/properties"),
         ("/reports/0", "/$defs/ReportKeys/properties"),
         ("/reports/0/attach/0", "/$defs/AttachKeys/properties"),
@@ -345,6 +347,9 @@ fn the_defaults_of_the_schema_are_those_of_the_code() {
             let mut job = base.clone();
             if place == "/retry" {
                 job["retry"] = serde_json::json!({});
+            }
+            if place == "/schedule/dst" {
+                job["schedule"]["dst"] = serde_json::json!({});
             }
             let under = job.pointer_mut(place).unwrap().as_object_mut().unwrap();
             under.entry(key.clone()).or_insert(default.clone());

@@ -5,7 +5,9 @@ use std::path::Path;
 use super::{
     check::{duration, suggest},
     finding::Finding,
-    job_keys::{DaysKeys, ExportKeys, JobKeys, PresetName, Span, WebsitesKeys, Zone},
+    job_keys::{
+        DaysKeys, ExportKeys, JobKeys, PresetName, ScheduleKeys, Span, WebsitesKeys, Zone,
+    },
     queries::queries,
     reports::reports,
     spans::At,
@@ -15,7 +17,7 @@ use crate::{
         destination::{BucketUrl, DestinationUrl},
         job::{Compression, CsvStyle, Export, Format, Job, Per, Retry, WebsiteSelector},
         preset::Preset,
-        schedule::Schedule,
+        schedule::{Rules, Schedule},
         window::WindowSpec,
     },
     secret::Secret,
@@ -64,7 +66,8 @@ fn build(
     let zone = |zone: &Zone| zone.0.parse::<chrono_tz::Tz>().ok();
     let schedule = keys.schedule.as_ref().and_then(|s| {
         let zone = s.timezone.as_ref().and_then(zone).unwrap_or_default();
-        Schedule::parse(&s.cron.0, zone).ok()
+        let parsed = Schedule::parse(&s.cron.0, zone).ok()?;
+        Some(parsed.with_rules(rules(s)))
     });
     let window = window_spec("", keys.preset.as_ref(), keys.window.as_ref(), notes);
     if window.is_none() && keys.preset.is_none() && keys.window.is_none() {
@@ -113,12 +116,24 @@ fn build(
             max_backoff: span(&keys.retry.max_backoff),
         },
         timeout: span(&keys.timeout),
+        runs_on: keys.runs_on.into_iter().map(|label| label.0).collect(),
         lookback: keys.lookback,
         settle: span(&keys.settle),
         api_key: keys.api.key.map(Secret::new),
         definition_hash,
         file: path.to_owned(),
     })
+}
+
+fn rules(keys: &ScheduleKeys) -> Rules {
+    Rules {
+        catch_up: keys.catch_up.value(),
+        catch_up_limit: keys.catch_up_limit,
+        overlap: keys.overlap.value(),
+        gap: keys.dst.gap.value(),
+        fold: keys.dst.fold.value(),
+        jitter: span(&keys.jitter),
+    }
 }
 
 fn span(text: &Span) -> std::time::Duration {

@@ -45,6 +45,8 @@ pub struct Job {
     pub retry: Retry,
     /// After this long a run is cancelled; default 1 h.
     pub timeout: Duration,
+    /// Labels of runners that may take it, one is enough; empty: all may.
+    pub runs_on: Vec<String>,
     /// A key of the job's own; `None`: the project's.
     pub api_key: Option<Secret>,
     /// SHA-256 (hex) of the definition before secrets are put in.

@@ -2,8 +2,10 @@
 
 pub mod catalog;
 pub mod country;
+pub mod course;
 pub mod custom;
 pub mod destination;
+pub mod due;
 pub mod event;
 pub mod job;
 pub mod personal;

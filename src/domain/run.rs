@@ -190,6 +190,8 @@ pub struct DeliveryRecord {
     pub subject: String,
     /// Its state.
     pub state: DeliveryState,
-    /// Without angle brackets.
+    /// Without angle brackets; empty where nothing was handed over.
     pub message_id: String,
+    /// Why it was not sent, or is unknown; one line.
+    pub error: Option<String>,
 }

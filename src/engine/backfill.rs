@@ -149,6 +149,7 @@ impl Engine {
             force: backfill.force,
             only: Some(piece.units.clone()),
             reports: backfill.reports,
+            resend: None,
         };
         let outcome = self.run(job, &order, cancel).await?;
         Ok(outcome.expect("only scheduled runs exist once a tick"))
@@ -255,6 +256,7 @@ fn order_of(ticks: &[Tick], backfill: &Backfill) -> Order {
         force: backfill.force,
         only: None,
         reports: backfill.reports,
+        resend: None,
     }
 }
 

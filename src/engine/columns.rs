@@ -50,6 +50,14 @@ impl Entry {
     }
 }
 
+/// What the columns of a file add to a lock, as soon as its step is complete.
+#[derive(Debug)]
+pub(super) struct Growth {
+    key: (String, String),
+    known: Vec<String>,
+    found: Vec<FoundColumn>,
+}
+
 impl Columns {
     /// Reads the locks of every file of the plan.
     ///
@@ -131,7 +139,7 @@ impl Columns {
         known
     }
 
-    /// The columns of one file, in the order of the lock, which takes up those that are new. A file has
+    /// The columns of one file, in the order of the lock, and what they would add to it. A file has
     /// the columns that are known of its query before it is asked, and of others those that `has` a
     /// value: so the same answer gives the same file, whatever other answers have put under the lock.
     ///
@@ -145,12 +153,12 @@ impl Columns {
         artifact: &PlannedArtifact,
         table: &TableBuilder,
         has: &dyn Fn(&str) -> bool,
-    ) -> Result<Shape, StepError> {
+    ) -> Result<(Shape, Growth), StepError> {
         let refuse = StepError::last;
         let export = &job.exports[artifact.export];
-        let entry = &self.0[&(export.to_label.clone(), step.query.clone())];
+        let key = (export.to_label.clone(), step.query.clone());
         let known = base(engine, query_of(job, step), step);
-        let mut state = entry.state();
+        let state = self.0[&key].state();
         if let Some(why) = &state.refused {
             return Err(refuse(why.clone()));
         }
@@ -176,8 +184,6 @@ impl Columns {
                 new.join(", "),
             )));
         }
-        state.lock = lock;
-        state.known = known.columns.iter().map(|c| c.name.clone()).collect();
         let place = |name: &str| {
             let mut columns = known.columns.iter();
             columns.position(|column| column.name == name)
@@ -185,7 +191,7 @@ impl Columns {
         let is_known = |name: &str| place(name).is_some_and(|at| known.columns[at].kind.is_some());
         let in_answer = |name: &str| found.iter().any(|column| column.name == name);
         let before = &state.before;
-        let columns = state.lock.columns.iter().filter(|column| {
+        let columns = lock.columns.iter().filter(|column| {
             let name = column.name.as_str();
             let is_ours = in_answer(name) || before.kind_of(name).is_some();
             is_known(name) || (is_ours && has(name))
@@ -207,7 +213,31 @@ impl Columns {
         });
         let columns: Vec<ShapedColumn> = columns.collect();
         let constants = constants(export, step, &columns).map_err(refuse)?;
-        Ok(Shape::new(columns, constants))
+        let growth = Growth {
+            key,
+            known: known.columns.iter().map(|c| c.name.clone()).collect(),
+            found,
+        };
+        Ok((Shape::new(columns, constants), growth))
+    }
+
+    /// Puts the columns of a complete step under the locks: one that fails after its first page must
+    /// leave none behind.
+    ///
+    /// # Errors
+    /// Another step has given one of the columns another type meanwhile; then none is added.
+    pub(super) fn grow(&self, growths: Vec<Growth>) -> Result<(), StepError> {
+        let refuse = |error| StepError::last(one_line(&error));
+        for growth in &growths {
+            let mut lock = self.0[&growth.key].state().lock.clone();
+            lock.add(&growth.found).map_err(refuse)?;
+        }
+        for growth in growths {
+            let mut state = self.0[&growth.key].state();
+            state.lock.add(&growth.found).map_err(refuse)?;
+            state.known = growth.known;
+        }
+        Ok(())
     }
 
     /// Says which columns an answer with rows lacks that earlier ones had.
@@ -221,8 +251,9 @@ impl Columns {
             let is_new = |name: &&str| state.before.kind_of(name).is_none();
             for column in state.before.vanished(&present) {
                 let same_kind = |name: &&str| {
-                    let kind = state.lock.kind_of(name);
-                    kind.is_some_and(|kind| kind.name() == column.kind)
+                    let mut columns = table.columns();
+                    let found = columns.find(|(found, _)| found == name);
+                    found.is_some_and(|(_, kind)| kind.is_some_and(|k| k.name() == column.kind))
                 };
                 let renamed = present.iter().copied().filter(is_new).find(same_kind);
                 let hint = renamed.map(|name| format!("; renamed to `{name}`?"));

@@ -49,7 +49,8 @@ impl<'a> DeltaUnit<'a> {
         let Some((first, _, _)) = self.files.first() else {
             return Ok(Vec::new());
         };
-        let (job, query) = (&first.work.job.name, &first.step.query);
+        let (first_work, query) = (first.work, &first.step.query);
+        let job = &first_work.job.name;
         let definition = Definition {
             name: query.clone(),
             description: format!("query `{query}` of the job `{job}`, by databuddy-jobs"),
@@ -81,10 +82,14 @@ impl<'a> DeltaUnit<'a> {
             app_id,
             version: seen.map_or(1, |version| version + 1),
         };
-        table.write(&changes, &transaction).await?;
+        first_work.check_lease()?;
+        // What this commit put there: a look at the table now might see what another has put since
+        let written = table.write(&changes, &transaction).await?;
         for (put, data, staged, partition) in changed {
-            let live = table.live_files(&partition).await?;
-            let path = live.first().map(|file| format!("{query}/{}", file.path));
+            let ours = written
+                .table_version
+                .and_then(|_| table.file_of(&written, &partition));
+            let path = ours.map(|file| format!("{query}/{}", file.path));
             let Some(path) = path else {
                 let why = "another writer has replaced the partition meanwhile".to_owned();
                 done.push((put.artifact, Err(why)));

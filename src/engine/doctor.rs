@@ -233,13 +233,12 @@ impl Engine {
     }
 
     async fn check_store(&self) -> Finding {
-        let file = self.settings.store.display();
         match self.store.runs(None, 1).await {
-            Ok(_) => Finding::fine("store", format!("{file}")),
+            Ok(_) => Finding::fine("store", self.store.label()),
             Err(error) => Finding::wrong(
                 "store",
                 one_line(&error),
-                "check the folder's permissions and free space",
+                "check the folder's permissions and free space, or that the server runs",
             ),
         }
     }

@@ -1,5 +1,6 @@
 //! Runs jobs: fetches what the plan says, publishes files, sends mails, and records it all.
 
+mod archive;
 mod attach;
 mod backfill;
 mod columns;
@@ -13,11 +14,14 @@ mod event;
 mod fetch;
 mod lease;
 mod outgoing;
+mod post;
 mod preview;
 mod process;
 mod publish;
 mod put;
 mod render;
+mod replaced;
+mod resend;
 mod revision;
 mod run;
 mod send_test;
@@ -25,19 +29,23 @@ mod serve;
 mod sizes;
 mod staging;
 mod step;
+mod stored;
 mod tick;
 mod way;
 mod work;
 
+pub use archive::archived;
 pub use backfill::{Backfill, Filled, Only};
 pub use doctor::Finding;
 pub use error::EngineError;
 pub use event::{Event, Events};
 pub use outgoing::Attached;
 pub use preview::Page;
+pub use resend::{Resend, Selection};
 pub use run::{Order, Outcome, Remedy};
 pub use sizes::Sizes;
 pub use staging::abandon_dead_runs;
+pub use stored::{StoredMail, Together};
 pub use tick::{At, resolve_at};
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};

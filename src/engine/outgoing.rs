@@ -7,6 +7,7 @@ use serde_json::Value;
 pub(super) use crate::domain::recipients::Recipients;
 use crate::{
     domain::{job::ReportSpec, website::Website},
+    mail::Attachment,
     report::Rendered,
 };
 
@@ -22,10 +23,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) to: Recipients,
     /// Shared by the messages that say the same.
     pub(super) rendered: Arc<Rendered>,
-    #[expect(dead_code, reason = "no report attaches one yet")]
     pub(super) attachments: Arc<[Attached]>,
     /// What the template was given.
-    #[expect(dead_code, reason = "the archive keeps it")]
     pub(super) context: Arc<Value>,
 }
 
@@ -44,6 +43,17 @@ impl Outgoing<'_> {
     /// What the ledger knows the website by.
     pub(super) fn website_key(&self) -> &str {
         self.website.map_or(BUNDLE, |website| &website.id)
+    }
+}
+
+impl Attached {
+    /// As a part of a message.
+    pub(super) fn to_mail(&self) -> Attachment {
+        Attachment {
+            name: self.name.clone(),
+            mime: self.mime.to_owned(),
+            bytes: self.bytes.clone(),
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use super::{
     columns::Columns,
     fetch::{Fetched, StagedFile},
     put::{Done, Put},
+    replaced::Replaced,
+    run::one_line,
     work::{Progress, Work},
 };
 use crate::{
@@ -84,14 +86,26 @@ impl Work<'_> {
             columns,
             fetched,
         };
+        self.check_lease()?;
+        let mut replaced = Replaced::new(self, plan);
+        let held = units.keys().map(|(_, unit)| unit.clone()).collect();
+        if let Err(error) = replaced.sweep(&held).await {
+            tracing::warn!(error = %one_line(&error), "what earlier runs left to be removed could not be looked for");
+        }
         columns.commit().await;
         for ((_, unit), artifacts) in units {
             if self.stop.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
             let saved = progress.artifacts.len();
-            self.publish_unit(publishing, &mut staged, &unit, &artifacts, progress)
-                .await?;
+            self.publish_unit(
+                publishing,
+                &mut staged,
+                &mut replaced,
+                (&unit, &artifacts),
+                progress,
+            )
+            .await?;
             let new = &progress.artifacts[saved..];
             let store = &self.engine.store;
             store.save_artifacts(self.run, saved, new).await?;
@@ -104,8 +118,8 @@ impl Work<'_> {
         &self,
         publishing: Publishing<'_>,
         staged: &mut StagedFiles,
-        unit: &str,
-        artifacts: &[(usize, &PlannedArtifact)],
+        replaced: &mut Replaced<'_>,
+        (unit, artifacts): (&str, &[(usize, &PlannedArtifact)]),
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
         let plan = publishing.plan;
@@ -113,6 +127,7 @@ impl Work<'_> {
         let export = &self.job.exports[first.export];
         let destination = self.engine.destination(self.job, export)?;
         let (old, version) = destination.read_manifest(unit).await?;
+        self.check_lease()?;
         let mut new = self.manifest(&plan.steps[first.step].window);
         // A manifest of another source is declined before a file is touched
         Manifest::merge(old.clone(), new.clone())?;
@@ -150,7 +165,16 @@ impl Work<'_> {
             }
         }
         drop(done);
-        write_manifest(&destination, unit, (old, version), new).await
+        let read = (old, version);
+        self.check_lease()?;
+        let written = write_manifest(&destination, unit, read, new, replaced);
+        let written = self.lost.run_until_cancelled(written).await;
+        if written.ok_or(EngineError::Cancelled)?? {
+            self.check_lease()?;
+            let to = &export.to_label;
+            replaced.clear(&destination, to, unit, true).await;
+        }
+        Ok(())
     }
 
     /// The work on each file of a unit, on those of a Delta table together.
@@ -222,20 +246,31 @@ impl Work<'_> {
 
 /// Writes the manifest over the one that was read. Where somebody else has written it meanwhile, and
 /// the files of this run lie there all the same, both are merged: one of two writers of the same
-/// files notices here that it was too late.
+/// files notices here that it was too late. Whether files under other names are to be removed now,
+/// which the unit's journal then says.
 async fn write_manifest(
     destination: &Destination,
     unit: &str,
     read: (Option<Manifest>, Version),
     new: Manifest,
-) -> Result<(), EngineError> {
+    replaced: &Replaced<'_>,
+) -> Result<bool, EngineError> {
     let (mut old, mut version) = read;
+    let mut has_journal = false;
     for turn in 1.. {
+        if let Some(old) = &mut old {
+            let gone = replaced.of(destination, unit, old, &new)?;
+            old.files.retain(|file| !gone.contains(file));
+            if !gone.is_empty() {
+                destination.write_journal(unit, &gone).await?;
+                has_journal = true;
+            }
+        }
         let merged = Manifest::merge(old, new.clone())?;
         let written = destination.write_manifest(unit, &merged, &version).await;
         let conflict = match written {
             Err(error) if error.is_conflict() && turn < MERGES => error,
-            other => return Ok(other.map(|_| ())?),
+            other => return Ok(other.map(|_| has_journal)?),
         };
         for file in &new.files {
             if !destination.matches(file).await? {
@@ -247,7 +282,7 @@ async fn write_manifest(
         };
         (old, version) = theirs;
     }
-    Ok(())
+    Ok(has_journal)
 }
 
 fn missing(step: &Step, error: &str) -> Missing {

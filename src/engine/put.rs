@@ -92,6 +92,7 @@ impl<'a> Put<'a> {
                 self.revise(old, &mut file);
             }
             let path = &self.artifact.path;
+            self.work.check_lease()?;
             destination.publish(staged.staged, path).await?;
         }
         let record = self.record(&file, !is_there);

@@ -231,5 +231,6 @@ fn skipped(mail: &Outgoing<'_>, why: &str) -> DeliveryRecord {
         subject: why.to_owned(),
         state: DeliveryState::Skipped,
         message_id: String::new(),
+        error: None,
     }
 }

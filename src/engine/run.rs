@@ -1,6 +1,6 @@
 //! One run from its tick to its record.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -8,6 +8,7 @@ use super::{
     Engine, EngineError, Event,
     lease::Lease,
     process,
+    resend::Resend,
     work::{Progress, Work},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub struct Order {
     pub only: Option<BTreeSet<String>>,
     /// Whether reports are sent.
     pub reports: bool,
+    /// Stored mails to send again, in place of everything else.
+    pub resend: Option<Arc<Resend>>,
 }
 
 impl Order {
@@ -50,6 +53,7 @@ impl Order {
             force: false,
             only: None,
             reports: true,
+            resend: None,
         }
     }
 
@@ -107,7 +111,7 @@ impl Engine {
         engine.client = engine.client.for_run();
         if order.trigger == Trigger::Schedule {
             // A service that runs for years must see websites that were added since
-            engine.server = std::sync::Arc::default();
+            engine.server = Arc::default();
         }
         let label = self.label(job, order);
         self.events.tell(&Event::RunStarted {
@@ -149,10 +153,13 @@ impl Engine {
             tick: order.tick().to_rfc3339_in(zone),
             state: RunState::Running,
             trigger: order.trigger,
-            window: WindowRecord {
-                start: window.start.to_string(),
-                end: window.end.to_string(),
-                timezone: window.timezone.name().to_owned(),
+            window: match &order.resend {
+                Some(resend) => resend.window.clone(),
+                None => WindowRecord {
+                    start: window.start.to_string(),
+                    end: window.end.to_string(),
+                    timezone: window.timezone.name().to_owned(),
+                },
             },
             attempts: 0,
             requests: 0,
@@ -230,6 +237,8 @@ fn conclude(
     record.deliveries = progress.deliveries;
     let mut errors = progress.errors;
     errors.splice(0..0, failed_steps(&record.steps));
+    let is_open =
+        |d: &DeliveryRecord| matches!(d.state, DeliveryState::Pending | DeliveryState::Unknown);
     let is_done = |d: &DeliveryRecord| {
         matches!(
             d.state,
@@ -245,7 +254,10 @@ fn conclude(
     record.state = match result {
         Err(EngineError::Cancelled | EngineError::TimedOut { .. }) => RunState::Cancelled,
         Err(_) if !something_done => RunState::Failed,
-        Ok(()) if errors.is_empty() && record.deliveries.iter().all(is_done) => RunState::Succeeded,
+        // A refusal by a server stands among the errors, one that somebody wanted does not
+        Ok(()) if errors.is_empty() && !record.deliveries.iter().any(is_open) => {
+            RunState::Succeeded
+        }
         _ if something_done => RunState::PartiallySucceeded,
         _ => RunState::Failed,
     };

@@ -1,6 +1,6 @@
 //! A previewed report as a mail: a test, outside store and ledger.
 
-use super::{Engine, EngineError, Page};
+use super::{Attached, Engine, EngineError, Page};
 use crate::{
     domain::job::Job,
     mail::{Message, domain_of, message_id},
@@ -22,6 +22,7 @@ impl Engine {
         let from = from.ok_or_else(|| missing("mail.from"))?;
         let message = self.test_message(job, page, from, to);
         let sent = transport.send(&message).await;
+        transport.close().await;
         sent.map_err(|(_, why)| EngineError::NotSent {
             to: to.to_owned(),
             why,
@@ -37,10 +38,14 @@ impl Engine {
         Message {
             label: format!("test_{}_{website}_{to}", page.report),
             from: from.to_owned(),
-            to: to.to_owned(),
+            to: vec![to.to_owned()],
+            cc: Vec::new(),
+            bcc: Vec::new(),
             subject: format!("[test] {}", page.rendered.subject),
             html: page.rendered.html.clone(),
             text: page.rendered.text.clone(),
+            images: Vec::new(),
+            attachments: page.attachments.iter().map(Attached::to_mail).collect(),
             message_id: message_id(&key, 1, &domain_of(from)),
             list_id: format!("{}.{}.databuddy-jobs", page.report, job.name),
             unsubscribe: self.settings.mail_unsubscribe.clone(),

@@ -47,8 +47,7 @@ pub async fn abandon_dead_runs(
     for run in store.running().await? {
         let is_gone = run.process.as_deref().is_some_and(process::is_gone);
         if is_gone || run.alive_until < now {
-            store.abandon(&run.id).await?;
-            dead += 1;
+            dead += usize::from(store.abandon(&run, now).await?);
         } else {
             alive.push(run.id);
         }

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Engine,
-    columns::{Columns, query_of},
+    columns::{Columns, Growth, query_of},
     fetch::{Data, Fetched, StagedFile, StepError},
     run::one_line,
 };
@@ -123,7 +123,7 @@ impl StepWork<'_> {
             taken: 0,
         };
         let (rows, batch, next) = read_page(rows, first).await?;
-        let mut shapes = self.shapes(&rows.table, &batch, next)?;
+        let (mut shapes, growth) = self.shapes(&rows.table, &batch, next)?;
         let unlike = rarely_repeating(&batch);
         for file in &mut shapes {
             file.style.unlike.clone_from(&unlike);
@@ -132,26 +132,38 @@ impl StepWork<'_> {
             let columns = self.fetching.columns;
             columns.report_vanished(self.step(), &rows.table);
         }
-        if let Next::Done(_) = next {
-            // All of it is here: its order can be that of its dates
-            let sorted = sort_by_date(&batch);
-            for file in &mut shapes {
-                let shape = &file.shape;
-                file.style.sorted_by = sorted
-                    .as_ref()
-                    .and_then(|_| shape.schema().index_of("date").ok());
-            }
-            let files = Files::new(shapes, self.fetching.staging);
-            let batch = sorted.unwrap_or(batch);
-            let written = spawn_blocking(move || {
-                let mut files = files?;
-                files.write(&batch)?;
-                files.finish()
-            });
-            let files = joined(written).await?;
-            return Ok(rows.into_data(next, files));
+        let data = match next {
+            Next::Done(_) => self.write_one(rows, shapes, batch, next).await?,
+            Next::Page(_) => self.read_on(rows, shapes, batch, next).await?,
+        };
+        self.fetching.columns.grow(growth)?;
+        Ok(data)
+    }
+
+    /// The only page. All rows are here: their order can be that of their dates.
+    async fn write_one(
+        &self,
+        rows: Rows,
+        mut shapes: Vec<ShapedFile>,
+        batch: RecordBatch,
+        next: Next,
+    ) -> Result<Data, Failure> {
+        let sorted = sort_by_date(&batch);
+        for file in &mut shapes {
+            let shape = &file.shape;
+            file.style.sorted_by = sorted
+                .as_ref()
+                .and_then(|_| shape.schema().index_of("date").ok());
         }
-        self.read_on(rows, shapes, batch, next).await
+        let batch = sorted.unwrap_or(batch);
+        let staging = self.fetching.staging.map(Path::to_owned);
+        let written = spawn_blocking(move || {
+            let mut files = Files::new(shapes, staging.as_deref())?;
+            files.write(&batch)?;
+            files.finish()
+        });
+        let files = joined(written).await?;
+        Ok(rows.into_data(next, files))
     }
 
     /// Further pages, with an encoder beside.
@@ -164,9 +176,9 @@ impl StepWork<'_> {
     ) -> Result<Data, Failure> {
         let _heavy = self.engine.heavy.acquire().await;
         let (send, mut waiting) = mpsc::channel::<RecordBatch>(WAITING_BATCHES);
-        let files = Files::new(shapes, self.fetching.staging);
+        let staging = self.fetching.staging.map(Path::to_owned);
         let encoder = spawn_blocking(move || {
-            let mut files = files?;
+            let mut files = Files::new(shapes, staging.as_deref())?;
             while let Some(batch) = waiting.blocking_recv() {
                 files.write(&batch)?;
             }
@@ -227,18 +239,18 @@ impl StepWork<'_> {
         Ok(page?)
     }
 
-    /// The files of the step, with what each is made of.
+    /// The files of the step, with what each is made of, and what they add to the locks.
     fn shapes(
         &self,
         table: &TableBuilder,
         first: &RecordBatch,
         next: Next,
-    ) -> Result<Vec<ShapedFile>, StepError> {
+    ) -> Result<(Vec<ShapedFile>, Vec<Growth>), StepError> {
         let Fetching {
             job, plan, columns, ..
         } = self.fetching;
         if self.fetching.staging.is_none() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let has = |name: &str| match next {
             Next::Done(_) => first
@@ -250,11 +262,14 @@ impl StepWork<'_> {
         let artifacts = plan.artifacts.iter().enumerate();
         let ours = artifacts.filter(|(_, artifact)| artifact.step == self.index);
         ours.map(|(place, artifact)| {
-            Ok(ShapedFile {
+            let shaped = columns.shape(self.engine, job, self.step(), artifact, table, &has);
+            let (shape, growth) = shaped?;
+            let file = ShapedFile {
                 artifact: place,
-                shape: columns.shape(self.engine, job, self.step(), artifact, table, &has)?,
+                shape,
                 style: self.style(artifact),
-            })
+            };
+            Ok((file, growth))
         })
         .collect()
     }

@@ -55,6 +55,9 @@ pub(super) struct Progress {
 impl Work<'_> {
     /// Plan, fetch, publish, deliver.
     pub(super) async fn go(&self, progress: &mut Progress) -> Result<(), EngineError> {
+        if let Some(resend) = &self.order.resend {
+            return self.resend(resend, progress).await;
+        }
         let plan = self.plan(progress).await?;
         self.lock_units(&plan).await?;
         progress.steps = plan.steps.iter().map(pending).collect();
@@ -115,10 +118,13 @@ impl Work<'_> {
         if self.order.reports && !plan.deliveries.is_empty() {
             names.insert(plan.report_unit());
         }
-        let names = names
-            .into_iter()
-            .map(|unit| format!("job:{} {unit}", job.name));
-        let names: Vec<String> = names.collect();
+        self.lock(&names).await
+    }
+
+    /// Waits for backfills only: they let go soon.
+    pub(super) async fn lock(&self, units: &BTreeSet<String>) -> Result<(), EngineError> {
+        let job = self.job;
+        let names: Vec<String> = units.iter().map(|unit| self.lease_of(unit)).collect();
         loop {
             match self.lease.take(names.clone()).await? {
                 Taken::All => return Ok(()),
@@ -138,6 +144,23 @@ impl Work<'_> {
                 }
             }
         }
+    }
+
+    /// Nothing is published on a lease that is not held for certain.
+    ///
+    /// # Errors
+    /// It is not; the run ends as one that lost it.
+    pub(super) fn check_lease(&self) -> Result<(), EngineError> {
+        if self.lease.is_held() && !self.lost.is_cancelled() {
+            return Ok(());
+        }
+        self.lost.cancel();
+        Err(EngineError::Cancelled)
+    }
+
+    /// What the lease of a unit is called.
+    pub(super) fn lease_of(&self, unit: &str) -> String {
+        format!("job:{} {unit}", self.job.name)
     }
 
     fn is_backfill(&self) -> bool {

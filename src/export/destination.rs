@@ -94,6 +94,16 @@ impl Destination {
             .await
     }
 
+    /// The job that it is seen by.
+    pub(super) fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// Where a path lies, whatever name leads there: two locations are equal where two files are one.
+    pub fn location(&self, path: &str) -> String {
+        self.place.location(path)
+    }
+
     /// The content of a small file and its version; `None` where there is none.
     ///
     /// # Errors

@@ -160,6 +160,13 @@ impl Directory {
         }
     }
 
+    /// Where a path lies, without links where something lies there.
+    pub(super) fn location(&self, path: &str) -> String {
+        let path = self.root.join(path);
+        let real = fs::canonicalize(&path).unwrap_or(path);
+        real.display().to_string()
+    }
+
     /// Tries a write, and removes it again.
     pub(super) fn probe(&self) -> Result<(), ExportError> {
         let folder = self.folder_of(&self.root.join("probe"))?;

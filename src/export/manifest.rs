@@ -168,6 +168,23 @@ impl ManifestColumn {
 }
 
 impl ManifestFile {
+    /// Whether both hold the rows of one query of one website or link, under whatever name.
+    pub fn is_of_the_data_of(&self, other: &Self) -> bool {
+        self.query == other.query
+            && self.website_id == other.website_id
+            && self.link_id == other.link_id
+    }
+
+    /// Whether its path leads to a file of a lake, and not out of it or to what keeps it together.
+    pub fn is_below_its_destination(&self) -> bool {
+        let mut segments = self.path.split('/');
+        let is_plain = |segment: &str| !matches!(segment, "" | "." | "..");
+        segments.all(is_plain)
+            && !self.path.contains('\\')
+            && !self.path.starts_with("_manifests/")
+            && !self.path.starts_with("_schemas/")
+    }
+
     /// Whether it stands where the other stood: at its path, or in its partition of a Delta table,
     /// where every write has a new path.
     fn replaces(&self, other: &Self) -> bool {

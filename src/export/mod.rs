@@ -11,6 +11,7 @@ mod destinations;
 mod directory;
 mod error;
 mod hashed;
+mod journal;
 mod lock;
 mod manifest;
 mod place;

@@ -125,6 +125,14 @@ impl Place {
         }
     }
 
+    /// Where a path lies; of a directory without links, where something lies there.
+    pub(super) fn location(&self, path: &str) -> String {
+        match self {
+            Self::Directory(directory) => directory.location(path),
+            Self::Bucket(bucket) => bucket.shown(path),
+        }
+    }
+
     /// Removes a file; one that is not there is no error.
     pub(super) async fn remove(&self, path: &str) -> Result<(), ExportError> {
         match self {

@@ -95,6 +95,7 @@ fn job(preset: Preset, queries: Vec<Query>, per: Per) -> Job {
             max_backoff: Duration::ZERO,
         },
         timeout: Duration::from_secs(1),
+        runs_on: Vec::new(),
         api_key: None,
         definition_hash: String::new(),
         file: PathBuf::new(),

@@ -13,10 +13,10 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
-    /// `SQLite` failed.
-    #[error("the run store `{}` cannot be used: check free space and permissions of its folder", .file.display())]
+    /// The database failed.
+    #[error("the run store `{}` cannot be used: check free space and permissions of its folder, or the address and that the server runs", .file.display())]
     Database {
-        /// The file.
+        /// The file, or the server's address.
         file: PathBuf,
         /// Why.
         source: sqlx::Error,
@@ -24,17 +24,25 @@ pub enum StoreError {
     /// A newer program wrote it.
     #[error("the run store `{}` has version {found}, this program knows {known}: use the newer program", .file.display())]
     Newer {
-        /// The file.
+        /// The file, or the server's address.
         file: PathBuf,
         /// Its version.
         found: i64,
         /// The newest that this program knows.
         known: i64,
     },
+    /// Another runner has the run now.
+    #[error(
+        "the run `{run}` has been taken over by another runner: nothing more is recorded from here"
+    )]
+    TakenOver {
+        /// The run's id.
+        run: String,
+    },
     /// A word in it means nothing to this program.
     #[error("the run store `{}` has the {what} `{found}`, which this program does not know: use the program that wrote it", .file.display())]
     Unknown {
-        /// The file.
+        /// The file, or the server's address.
         file: PathBuf,
         /// What the word stands for.
         what: &'static str,

@@ -15,14 +15,16 @@ impl Store {
         now: DateTime<Utc>,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO leases (name, owner, until_ms) VALUES ($1, $2, $3)
-            ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until_ms = excluded.until_ms
-            WHERE leases.until_ms <= $4 OR leases.owner = $2";
+        let sql = "INSERT INTO leases (name, owner, until_ms, fence) VALUES ($1, $2, $3, $5)
+            ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until_ms = excluded.until_ms,
+            fence = excluded.fence
+            WHERE leases.until_ms <= $4 OR (leases.owner = $2 AND leases.fence <= $5)";
         let done = sqlx::query(sql)
             .bind(name)
             .bind(owner)
             .bind(until(now, ttl))
             .bind(now.timestamp_millis())
+            .bind(self.fence_of(owner))
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
@@ -31,8 +33,9 @@ impl Store {
 
     /// The run that holds a lease; `None` where nobody does.
     pub async fn lease_holder(&self, name: &str) -> Result<Option<Running>, StoreError> {
-        let sql = "SELECT r.id, r.job, r.trigger_name, r.process, r.alive_until_ms FROM leases AS l
-            JOIN runs AS r ON r.id = l.owner WHERE l.name = $1";
+        let sql =
+            "SELECT r.id, r.job, r.trigger_name, r.process, r.alive_until_ms, r.runner, r.fence,
+            r.cancel_ms FROM leases AS l JOIN runs AS r ON r.id = l.owner WHERE l.name = $1";
         let row = sqlx::query(sql)
             .bind(name)
             .fetch_optional(&self.pool)
@@ -48,9 +51,10 @@ impl Store {
         now: DateTime<Utc>,
         ttl: Duration,
     ) -> Result<u64, StoreError> {
-        let done = sqlx::query("UPDATE leases SET until_ms = $1 WHERE owner = $2")
+        let done = sqlx::query("UPDATE leases SET until_ms = $1 WHERE owner = $2 AND fence = $3")
             .bind(until(now, ttl))
             .bind(owner)
+            .bind(self.fence_of(owner))
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
@@ -59,8 +63,9 @@ impl Store {
 
     /// Gives all leases of an owner back.
     pub async fn release_leases(&self, owner: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM leases WHERE owner = $1")
+        sqlx::query("DELETE FROM leases WHERE owner = $1 AND fence = $2")
             .bind(owner)
+            .bind(self.fence_of(owner))
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;

@@ -1,6 +1,6 @@
 //! What belongs to a run: its steps, artifacts and deliveries, saved as it goes on.
 
-use sqlx::{Row, any::AnyRow};
+use sqlx::{Any, Row, Transaction, any::AnyRow};
 
 use super::{Store, StoreError};
 use crate::domain::run::{ArtifactRecord, DeliveryRecord, DeliveryState, StepRecord, StepState};
@@ -21,13 +21,23 @@ impl Store {
         run: &str,
         steps: impl IntoIterator<Item = (usize, &StepRecord)> + Send,
     ) -> Result<(), StoreError> {
+        let mut tx = self.begin_held(run).await?;
+        self.insert_steps(&mut tx, run, steps).await?;
+        tx.commit().await.map_err(self.wrap())
+    }
+
+    pub(super) async fn insert_steps(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        run: &str,
+        steps: impl IntoIterator<Item = (usize, &StepRecord)> + Send,
+    ) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO steps (run_id, place, query, website_id, link_id, start_day, end_day,
             state, row_count, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             ON CONFLICT (run_id, place) DO UPDATE SET state = excluded.state,
             row_count = excluded.row_count, error = excluded.error";
         let steps: Vec<_> = steps.into_iter().collect();
-        let mut tx = self.pool.begin().await.map_err(self.wrap())?;
         for (number, step) in steps {
             sqlx::query(sql)
                 .bind(run)
@@ -40,11 +50,11 @@ impl Store {
                 .bind(step.state.name())
                 .bind(whole(step.rows))
                 .bind(step.error.clone())
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await
                 .map_err(self.wrap())?;
         }
-        tx.commit().await.map_err(self.wrap())
+        Ok(())
     }
 
     /// Saves artifacts of a run, from the place `first` on.
@@ -54,11 +64,23 @@ impl Store {
         first: usize,
         artifacts: &[ArtifactRecord],
     ) -> Result<(), StoreError> {
+        let mut tx = self.begin_held(run).await?;
+        self.insert_artifacts(&mut tx, run, first, artifacts)
+            .await?;
+        tx.commit().await.map_err(self.wrap())
+    }
+
+    pub(super) async fn insert_artifacts(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        run: &str,
+        first: usize,
+        artifacts: &[ArtifactRecord],
+    ) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO artifacts (run_id, place, query, website_id, link_id, path, row_count,
             bytes, sha256, written) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             ON CONFLICT (run_id, place) DO NOTHING";
-        let mut tx = self.pool.begin().await.map_err(self.wrap())?;
         for (number, artifact) in artifacts.iter().enumerate() {
             sqlx::query(sql)
                 .bind(run)
@@ -71,11 +93,11 @@ impl Store {
                 .bind(whole(artifact.bytes))
                 .bind(&artifact.sha256)
                 .bind(i64::from(artifact.written))
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await
                 .map_err(self.wrap())?;
         }
-        tx.commit().await.map_err(self.wrap())
+        Ok(())
     }
 
     /// Saves deliveries of a run, from the place `first` on.
@@ -85,12 +107,24 @@ impl Store {
         first: usize,
         deliveries: &[DeliveryRecord],
     ) -> Result<(), StoreError> {
+        let mut tx = self.begin_held(run).await?;
+        self.insert_deliveries(&mut tx, run, first, deliveries)
+            .await?;
+        tx.commit().await.map_err(self.wrap())
+    }
+
+    pub(super) async fn insert_deliveries(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        run: &str,
+        first: usize,
+        deliveries: &[DeliveryRecord],
+    ) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO run_deliveries (run_id, place, report, website_id, recipient, subject,
-            state, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-            ON CONFLICT (run_id, place) DO UPDATE SET state = excluded.state,
+            state, message_id, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT (run_id, place) DO UPDATE SET state = excluded.state, error = excluded.error,
             subject = excluded.subject, message_id = excluded.message_id";
-        let mut tx = self.pool.begin().await.map_err(self.wrap())?;
         for (number, delivery) in deliveries.iter().enumerate() {
             sqlx::query(sql)
                 .bind(run)
@@ -101,11 +135,12 @@ impl Store {
                 .bind(&delivery.subject)
                 .bind(delivery.state.name())
                 .bind(&delivery.message_id)
-                .execute(&mut *tx)
+                .bind(delivery.error.clone())
+                .execute(&mut **tx)
                 .await
                 .map_err(self.wrap())?;
         }
-        tx.commit().await.map_err(self.wrap())
+        Ok(())
     }
 
     pub(super) async fn steps_of(&self, run: &str) -> Result<Vec<StepRecord>, StoreError> {
@@ -154,6 +189,7 @@ impl Store {
                 subject: row.try_get("subject").map_err(self.wrap())?,
                 state: DeliveryState::parse(&state).ok_or_else(|| self.unknown("state", &state))?,
                 message_id: row.try_get("message_id").map_err(self.wrap())?,
+                error: row.try_get("error").map_err(self.wrap())?,
             })
         };
         rows.iter().map(read).collect()

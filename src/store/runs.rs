@@ -1,13 +1,10 @@
 //! Runs and their attempts.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Row, any::AnyRow};
+use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use super::{Store, StoreError};
-use crate::domain::run::{RunRecord, RunState, StepState, Trigger, WindowRecord};
-
-/// How long a run counts as alive after its last sign of life, in milliseconds.
-const ALIVE_MS: i64 = 60_000;
+use super::{Store, StoreError, claim::taken_over, plan::instant};
+use crate::domain::run::{RunRecord, RunState, Trigger, WindowRecord};
 
 /// A run that is about to start.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +34,12 @@ pub struct Running {
     pub process: Option<String>,
     /// It counts as dead after this, unless it gives a further sign of life.
     pub alive_until: DateTime<Utc>,
+    /// The `serve` that claimed it; `None`: it was begun by hand.
+    pub runner: Option<String>,
+    /// The number of its claims.
+    pub fence: i64,
+    /// Whether somebody wants it cancelled.
+    pub is_cancelled: bool,
 }
 
 /// What a beginning of a run's id finds.
@@ -70,33 +73,44 @@ impl Store {
             .bind(&run.record.window.end)
             .bind(&run.record.window.timezone)
             .bind(now)
-            .bind(now + ALIVE_MS)
+            .bind(self.alive_until(run.now))
             .bind(run.definition_hash)
             .bind(run.process.map(str::to_owned))
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
-        Ok(done.rows_affected() == 1)
+        let is_new = done.rows_affected() == 1;
+        if is_new {
+            self.set_fence(&run.record.id, Some(1));
+        }
+        Ok(is_new)
     }
 
     /// Begins an attempt; its number, from 1.
+    ///
+    /// # Errors
+    /// [`StoreError::TakenOver`]: the run is another's now.
     pub async fn start_attempt(&self, run: &str, now: DateTime<Utc>) -> Result<u32, StoreError> {
+        let mut tx = self.begin_held(run).await?;
         let sql = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
             RETURNING attempts";
         let row = sqlx::query(sql)
-            .bind(now.timestamp_millis() + ALIVE_MS)
+            .bind(self.alive_until(now))
             .bind(run)
-            .fetch_one(&self.pool)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(self.wrap())?;
+        let row = row.ok_or_else(|| taken_over(run))?;
         let number: i64 = row.try_get("attempts").map_err(self.wrap())?;
-        sqlx::query("INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)")
+        let sql = "INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)";
+        sqlx::query(sql)
             .bind(run)
             .bind(number)
             .bind(now.timestamp_millis())
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
+        tx.commit().await.map_err(self.wrap())?;
         Ok(u32::try_from(number).unwrap_or(u32::MAX))
     }
 
@@ -107,39 +121,47 @@ impl Store {
         error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
+        let mut tx = self.begin_held(run).await?;
+        self.close_attempt(&mut tx, run, error, now).await?;
+        tx.commit().await.map_err(self.wrap())
+    }
+
+    pub(super) async fn close_attempt(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        run: &str,
+        error: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let sql =
             "UPDATE attempts SET ended_ms = $1, error = $2 WHERE run_id = $3 AND ended_ms IS NULL";
         sqlx::query(sql)
             .bind(now.timestamp_millis())
             .bind(error.map(str::to_owned))
             .bind(run)
-            .execute(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        Ok(())
-    }
-
-    /// Says that the run goes on.
-    pub async fn heartbeat(&self, run: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
-        sqlx::query("UPDATE runs SET alive_until_ms = $1 WHERE id = $2")
-            .bind(now.timestamp_millis() + ALIVE_MS)
-            .bind(run)
-            .execute(&self.pool)
+            .execute(&mut **tx)
             .await
             .map_err(self.wrap())?;
         Ok(())
     }
 
     /// Records how the run ended, with all its steps, artifacts and deliveries.
+    ///
+    /// # Errors
+    /// [`StoreError::TakenOver`]: the run is another's now.
     pub async fn finish_run(&self, run: &RunRecord, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.end_attempt(&run.id, run.error.as_deref(), now).await?;
-        self.save_steps(&run.id, run.steps.iter().enumerate())
+        let mut tx = self.begin_held(&run.id).await?;
+        self.close_attempt(&mut tx, &run.id, run.error.as_deref(), now)
             .await?;
-        self.save_artifacts(&run.id, 0, &run.artifacts).await?;
-        self.save_deliveries(&run.id, 0, &run.deliveries).await?;
+        let steps = run.steps.iter().enumerate();
+        self.insert_steps(&mut tx, &run.id, steps).await?;
+        self.insert_artifacts(&mut tx, &run.id, 0, &run.artifacts)
+            .await?;
+        self.insert_deliveries(&mut tx, &run.id, 0, &run.deliveries)
+            .await?;
         let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let sql = "UPDATE runs SET state = $1, attempts = $2, requests = $3, retries = $4,
-            row_count = $5, duration_ms = $6, error = $7 WHERE id = $8";
+            row_count = $5, duration_ms = $6, error = $7, ended_ms = $8 WHERE id = $9";
         sqlx::query(sql)
             .bind(run.state.name())
             .bind(i64::from(run.attempts))
@@ -148,17 +170,20 @@ impl Store {
             .bind(whole(run.rows))
             .bind(whole(run.duration_ms))
             .bind(run.error.clone())
+            .bind(now.timestamp_millis())
             .bind(&run.id)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
+        tx.commit().await.map_err(self.wrap())?;
+        self.set_fence(&run.id, None);
         Ok(())
     }
 
     /// Runs that count as running.
     pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
-        let sql =
-            "SELECT id, job, trigger_name, process, alive_until_ms FROM runs WHERE state = $1";
+        let sql = "SELECT id, job, trigger_name, process, alive_until_ms, runner, fence, cancel_ms
+            FROM runs WHERE state = $1";
         let rows = sqlx::query(sql)
             .bind(RunState::Running.name())
             .fetch_all(&self.pool)
@@ -169,34 +194,17 @@ impl Store {
 
     pub(super) fn read_running(&self, row: &AnyRow) -> Result<Running, StoreError> {
         let alive: i64 = row.try_get("alive_until_ms").map_err(self.wrap())?;
+        let cancelled: Option<i64> = row.try_get("cancel_ms").map_err(self.wrap())?;
         Ok(Running {
             id: row.try_get("id").map_err(self.wrap())?,
             job: row.try_get("job").map_err(self.wrap())?,
             trigger: Trigger::parse(row.try_get("trigger_name").map_err(self.wrap())?),
             process: row.try_get("process").map_err(self.wrap())?,
-            alive_until: DateTime::from_timestamp_millis(alive).unwrap_or_default(),
+            alive_until: instant(alive),
+            runner: row.try_get("runner").map_err(self.wrap())?,
+            fence: row.try_get("fence").map_err(self.wrap())?,
+            is_cancelled: cancelled.is_some(),
         })
-    }
-
-    /// Marks a run whose program is gone as failed, its open steps as cancelled, and takes its
-    /// leases away.
-    pub async fn abandon(&self, run: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE steps SET state = $1 WHERE state = $2 AND run_id = $3")
-            .bind(StepState::Cancelled.name())
-            .bind(StepState::Pending.name())
-            .bind(run)
-            .execute(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        sqlx::query("UPDATE runs SET state = $1, error = $2 WHERE id = $3 AND state = $4")
-            .bind(RunState::Failed.name())
-            .bind("the program was stopped before this run ended; run the job again")
-            .bind(run)
-            .bind(RunState::Running.name())
-            .execute(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        self.release_leases(run).await
     }
 
     /// The run whose id starts so, in full.

@@ -150,13 +150,13 @@ async fn a_store_of_a_newer_program_is_declined() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("s.db");
     let store = Store::open(&file).await.unwrap();
-    sqlx::query("INSERT INTO schema_version (version) VALUES (99)")
-        .execute(&store.pool)
+    sqlx::query("INSERT INTO schema_version (version) VALUES (1001)")
+        .execute(store.pool())
         .await
         .unwrap();
     store.close().await;
     let error = Store::open(&file).await.unwrap_err();
-    assert!(error.to_string().contains("version 99"), "{error}");
+    assert!(error.to_string().contains("version 1001"), "{error}");
 }
 
 #[tokio::test]
@@ -256,7 +256,8 @@ async fn a_killed_run_is_marked_failed_and_shows_how_far_it_came() {
     assert_eq!(running[0].id, "a");
     assert!(running[0].alive_until > at("2026-11-23T07:00:30Z"));
     assert!(running[0].alive_until < at("2026-11-23T07:02:00Z"));
-    store.abandon("a").await.unwrap();
+    let now = at("2026-11-23T07:05:00Z");
+    assert!(store.abandon(&running[0], now).await.unwrap());
     assert!(store.running().await.unwrap().is_empty());
     let run = store.runs(None, 1).await.unwrap().remove(0);
     assert_eq!(run.state, RunState::Failed);

@@ -279,3 +279,69 @@ fn a_range_without_a_window_and_a_range_that_ends_before_it_starts_say_so() {
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("no window of nightly"));
 }
+
+#[test]
+fn an_answer_that_breaks_off_or_does_not_parse_is_halved_until_the_guilty_part_stands_alone() {
+    let broken = [
+        (String::new(), r#"{"success":true,"data":[{"param"#),
+        (
+            "transfer-encoding: chunked\r\n".to_owned(),
+            "ff\r\n{\"success\"",
+        ),
+        ("content-encoding: gzip\r\n".to_owned(), "no gzip"),
+    ];
+    for (headers, body) in broken {
+        let shown = body;
+        let url = api(move |request| {
+            if request.body.to_string().contains("2026-10-03") {
+                return Some((200, headers.clone(), body.to_owned()));
+            }
+            server::data(request, |_, _| json!([{ "name": "/", "pageviews": 1 }]))
+        });
+        let workspace = TestWorkspace::empty();
+        workspace.write(
+            "databuddy-jobs.yaml",
+            &format!("api: {{ url: '{url}', key: k }}\n"),
+        );
+        sandbox_job(&workspace, "all", "top_pages");
+        let (code, document) = workspace.json(&[
+            "backfill",
+            "nightly",
+            "--from",
+            "2026-10-01",
+            "--to",
+            "2026-10-04",
+            "--set",
+            "retry.attempts=1",
+        ]);
+        assert_eq!(code, 3, "{shown}: {document:#}");
+        assert_eq!(workspace.files("lake/top_pages").len(), 3, "{shown}");
+    }
+}
+
+#[test]
+fn an_item_that_failed_under_an_unknown_id_is_told_in_the_words_of_the_server() {
+    let url = api(|request| {
+        let results = request.body.as_array().map_or(0, Vec::len);
+        let results = (0..results)
+            .map(|n| json!({ "queryId": format!("x{n}"), "error": "Unknown filter field `moon`" }));
+        server::json(
+            200,
+            &json!({ "success": true, "batch": true, "results": results.collect::<Vec<_>>() }),
+        )
+    });
+    let workspace = TestWorkspace::empty();
+    workspace.write(
+        "databuddy-jobs.yaml",
+        &format!("api: {{ url: '{url}', key: k }}\n"),
+    );
+    // Pages are asked for by item where filters differ
+    workspace.write(
+        "jobs/nightly.yaml",
+        "preset: yesterday\nqueries:\n  - { name: a, parameter: top_pages, filters: [{ field: path, op: eq, value: /a }] }\n  - { name: b, parameter: top_pages, filters: [{ field: path, op: eq, value: /b }] }\nretry: { attempts: 1 }\nexports: [{ format: csv, to: lake }]\n",
+    );
+    let (code, document) = workspace.json(&["run", "nightly"]);
+    assert_eq!(code, 1);
+    let error = document["runs"][0]["steps"][0]["error"].as_str().unwrap();
+    assert!(error.contains("Unknown filter field `moon`"), "{error}");
+}

@@ -363,3 +363,37 @@ fn a_file_says_what_it_is_without_saying_when_or_by_whom_it_was_written() {
     let views = views.column_by_name("pageviews").unwrap();
     assert_eq!(views.as_primitive::<Int64Type>().value(0), 7);
 }
+
+#[test]
+fn a_step_that_fails_after_its_first_page_puts_no_column_under_the_lock() {
+    let url = api(|request| {
+        let item = &request.body;
+        let page: Vec<Value> = (0..10_000)
+            .map(|n| json!({ "name": format!("/{n}"), "novel": 1 }))
+            .collect();
+        let part = if item["page"].as_u64().unwrap_or(1) == 1 {
+            json!({ "parameter": item["parameters"][0]["id"], "success": true, "data": page })
+        } else {
+            json!({ "parameter": item["parameters"][0]["id"], "success": false, "error": "Unknown column `x`", "data": [] })
+        };
+        server::json(200, &json!({ "success": true, "data": [part] }))
+    });
+    let lake = Lake::new(PARQUET, "");
+    let settings = format!("api: {{ url: '{url}', key: k }}\n");
+    lake.workspace.write("databuddy-jobs.yaml", &settings);
+    let (code, error, _) = lake.night("2026-11-19", &[]);
+    assert_eq!(code, 1);
+    assert!(error.unwrap().contains("Unknown column"));
+    assert_eq!(
+        lake.workspace.files("lake/_schemas"),
+        Vec::<std::path::PathBuf>::new()
+    );
+    // The step must not have failed before its second page
+    assert_eq!(
+        lake.manifest("2026-11-19")["missing"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}

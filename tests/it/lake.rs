@@ -165,3 +165,114 @@ fn lookback_restates_days_and_settle_decides_when_they_are_final() {
     ]);
     assert_eq!(manifest("2026-11-20")["final"], true);
 }
+
+/// A lake whose job has changed its export since the first night.
+fn changed(export: &str) -> TestWorkspace {
+    let workspace = lake(&["2026-11-20"], "");
+    let job = format!(
+        "preset: yesterday\nwebsites: [web_acme_tiny]\nqueries: [summary, pages]\nexports: [{export}]\n"
+    );
+    workspace.write("jobs/nightly.yaml", &job);
+    workspace
+}
+
+fn run(workspace: &TestWorkspace, tick: &str) {
+    let (code, document) = workspace.json(&["run", "nightly", "--sandbox", "--at", tick]);
+    assert_eq!(code, 0, "{document:#}");
+}
+
+/// The paths of all data files, and of those that the manifest of a day lists.
+fn files(workspace: &TestWorkspace, day: &str) -> (Vec<String>, Vec<String>) {
+    let lake = workspace.path().join("lake");
+    let text = |path: &std::path::PathBuf| {
+        let below = path.strip_prefix(&lake).unwrap_or(path);
+        below
+            .to_string_lossy()
+            .trim_start_matches("lake/")
+            .to_owned()
+    };
+    let there = workspace.files("lake");
+    let mut there: Vec<String> = there.iter().map(text).collect();
+    there.retain(|path| !path.starts_with('_'));
+    there.sort();
+    let manifest = lake.join(format!("_manifests/nightly/{day}.json"));
+    let manifest: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    let listed = manifest["files"].as_array().unwrap().iter();
+    let listed = listed.map(|file| file["path"].as_str().unwrap().to_owned());
+    (there, listed.collect())
+}
+
+#[test]
+fn files_under_old_names_go_when_path_or_format_of_an_export_change() {
+    for export in [
+        "{ format: parquet, to: lake, path: '{{ query }}/{{ date }}-{{ website.id }}' }",
+        "{ format: csv, to: lake }",
+        "{ format: csv, to: lake, compression: gzip }",
+    ] {
+        let workspace = changed(export);
+        run(&workspace, "2026-11-20");
+        let (there, listed) = files(&workspace, "2026-11-19");
+        assert_eq!((there.len(), &there), (2, &listed), "{export}");
+        assert_eq!(problems(&workspace), (0, Vec::new()));
+        assert!(
+            !workspace
+                .path()
+                .join("lake/_manifests/nightly/.replaced/2026-11-19.json")
+                .exists()
+        );
+    }
+}
+
+#[test]
+fn files_that_something_else_lists_stay_when_an_export_changes() {
+    // The old file is one of two exports now
+    let workspace = changed("{ format: parquet, to: lake }, { format: csv, to: lake }");
+    run(&workspace, "2026-11-20");
+    assert_eq!(files(&workspace, "2026-11-19").0.len(), 4);
+    // Another job lists the old file
+    let workspace = changed("{ format: csv, to: lake }");
+    let manifests = workspace.path().join("lake/_manifests");
+    let text = fs::read_to_string(manifests.join("nightly/2026-11-19.json")).unwrap();
+    workspace.write("lake/_manifests/other/2026-11-19.json", &text);
+    run(&workspace, "2026-11-20");
+    let (there, listed) = files(&workspace, "2026-11-19");
+    assert_eq!((there.len(), listed.len()), (4, 2), "{there:?}");
+    // Somebody has put another file in the place of the old one
+    let workspace = changed("{ format: csv, to: lake }");
+    let old = "lake/summary/website_id=web_acme_tiny/day=2026-11-19/data.parquet";
+    workspace.write(old, "mine");
+    run(&workspace, "2026-11-20");
+    assert_eq!(files(&workspace, "2026-11-19").0.len(), 3);
+    assert!(workspace.path().join(old).exists());
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_removed_old_files_leaves_them_to_the_next_one() {
+    let workspace = changed("{ format: csv, to: lake }");
+    let lake = workspace.path().join("lake");
+    let manifest = fs::read(lake.join("_manifests/nightly/2026-11-19.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let old = workspace.contents("lake");
+    run(&workspace, "2026-11-20");
+    // As a kill between manifest and removal leaves it
+    for (path, content) in old {
+        let path = if path.is_absolute() {
+            path
+        } else {
+            workspace.path().join(path)
+        };
+        if path.extension().is_some_and(|e| e == "parquet") {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+    }
+    let journal = "lake/_manifests/nightly/.replaced/2026-11-19.json";
+    workspace.write(journal, &manifest["files"].to_string());
+    assert_eq!(files(&workspace, "2026-11-19").0.len(), 4);
+    run(&workspace, "2026-11-21");
+    let (there, _) = files(&workspace, "2026-11-19");
+    assert!(there.iter().all(|path| path.ends_with(".csv")), "{there:?}");
+    assert_eq!(there.len(), 4);
+    assert!(!workspace.path().join(journal).exists());
+    assert_eq!(problems(&workspace), (0, Vec::new()));
+}

@@ -1,4 +1,4 @@
-//! Tests against servers and readers of others: a real SMTP server, Azurite, pyarrow, `DuckDB`. `.ci/setup`
+//! Tests against servers and readers of others: a real SMTP server, Azurite, Postgres, pyarrow, `DuckDB`. `.ci/setup`
 //! installs them; without them these tests are skipped and say so, and with `CI=true` they fail.
 
 #![allow(
@@ -12,6 +12,7 @@ mod azure;
 mod contract;
 #[cfg(feature = "delta")]
 mod delta;
+mod postgres;
 mod python;
 mod readers;
 #[path = "../it/replay.rs"]
@@ -20,6 +21,7 @@ mod replay;
 #[path = "../it/server.rs"]
 mod server;
 mod smtp;
+mod store;
 #[path = "../it/workspace.rs"]
 mod workspace;
 
@@ -37,11 +39,13 @@ fn main() -> ExitCode {
     let by_python = by_python.zip(std::iter::repeat(python::missing()));
     let by_node = azure::TESTS.iter();
     let by_node = by_node.zip(std::iter::repeat(python::missing().or_else(azure::missing)));
+    let by_postgres = store::TESTS
+        .iter()
+        .zip(std::iter::repeat(postgres::missing()));
     let is_ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
-    let trials = by_python
-        .chain(by_node)
-        .map(|((name, test), missing): (&(&str, Test), _)| {
+    let trials = by_python.chain(by_node).chain(by_postgres).map(
+        |((name, test), missing): (&(&str, Test), _)| {
             if let Some(why) = missing.as_ref().filter(|_| !is_ci) {
                 *skipped.entry(why.clone()).or_default() += 1;
             }
@@ -52,10 +56,13 @@ fn main() -> ExitCode {
                 Ok(())
             });
             trial.with_ignored_flag(is_skipped)
-        });
+        },
+    );
     let trials: Vec<Trial> = trials.collect();
     for (why, tests) in skipped {
         println!("{tests} tests are skipped: {why}");
     }
-    libtest_mimic::run(&args, trials).exit_code()
+    let conclusion = libtest_mimic::run(&args, trials);
+    postgres::stop();
+    conclusion.exit_code()
 }

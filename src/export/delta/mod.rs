@@ -130,6 +130,16 @@ impl Table {
         commit.upload_and_run(snapshot).await
     }
 
+    /// The file that a write has left in a partition; `None` where it left none.
+    pub fn file_of<'w>(&self, written: &'w Written, partition: &Partition) -> Option<&'w LiveFile> {
+        let folder = partition.path(&self.definition);
+        let mut files = written.files.iter();
+        files.find(|file| {
+            let above = file.path.rsplit_once('/').map_or("", |(above, _)| above);
+            above == folder
+        })
+    }
+
     /// The table's types by column, without those of partitions; empty where there is no table. A
     /// column of nulls alone takes its type from here, so that it fits. Types that this program
     /// does not write are left out.

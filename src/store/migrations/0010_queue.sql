@@ -1,0 +1,23 @@
+ALTER TABLE runs ADD COLUMN fence BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE runs ADD COLUMN runner TEXT;
+ALTER TABLE runs ADD COLUMN not_before_ms BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN priority BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN runs_on TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN cancel_ms BIGINT;
+ALTER TABLE runs ADD COLUMN ended_ms BIGINT;
+ALTER TABLE leases ADD COLUMN fence BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE deliveries ADD COLUMN fence BIGINT NOT NULL DEFAULT 1;
+CREATE INDEX runs_open ON runs (priority, tick_ms) WHERE state IN ('queued', 'running');
+CREATE TABLE schedules (
+    job TEXT PRIMARY KEY,
+    watermark_ms BIGINT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    paused_ms BIGINT
+);
+CREATE TABLE runners (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    started_ms BIGINT NOT NULL,
+    alive_until_ms BIGINT NOT NULL
+);

@@ -1,0 +1,645 @@
+//! What a run store promises, the same for `SQLite` and for Postgres.
+
+use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use databuddy_jobs::{
+    domain::run::{
+        ArtifactRecord, DeliveryRecord, DeliveryState, RunRecord, RunState, StepRecord, StepState,
+        Trigger, WindowRecord,
+    },
+    secret::Secret,
+    store::{
+        Begin, Cancellation, DeliveryKey, Found, NewRun, Planned, Queued, Runner, Sign, Store,
+        StoreError,
+    },
+};
+use futures::future::join_all;
+
+use crate::postgres;
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("store_a_run_comes_back_as_it_was_saved", || {
+        both(comes_back)
+    }),
+    ("store_a_tick_has_one_run_however_many_plan_it", || {
+        both(one_run_a_tick)
+    }),
+    (
+        "store_a_watermark_that_moved_meanwhile_is_not_moved_again",
+        || both(watermark),
+    ),
+    ("store_a_waiting_run_goes_to_one_runner", || both(one_claim)),
+    (
+        "store_a_job_runs_once_at_a_time_and_urgent_runs_go_first",
+        || both(order),
+    ),
+    ("store_labels_restrict_who_may_take_a_run", || both(labels)),
+    (
+        "store_a_silent_runners_run_is_taken_over_and_its_writes_are_fenced_off",
+        || both(takeover),
+    ),
+    ("store_a_run_handed_back_waits_until_its_time", || {
+        both(hand_back)
+    }),
+    ("store_runs_are_cancelled_wherever_they_stand", || {
+        both(cancel)
+    }),
+    ("store_a_paused_job_is_not_planned", || both(pause)),
+    ("store_of_many_that_ask_at_once_one_sends", || {
+        both(one_sends)
+    }),
+    ("store_a_mail_of_a_runner_that_died_is_unknown", || {
+        both(unknown_mail)
+    }),
+    ("store_a_lease_excludes_others_until_it_ends", || {
+        both(lease)
+    }),
+    ("store_backfills_remember_their_units", || both(backfills)),
+    ("store_runners_are_counted_while_they_live", || {
+        both(runners)
+    }),
+    ("store_many_programs_migrate_at_once", migrate_at_once),
+    (
+        "store_tables_of_the_next_major_version_are_declined",
+        || both(declined),
+    ),
+];
+
+type Test = fn(Place) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// Where a store is, so that it can be opened several times.
+#[derive(Clone)]
+enum Place {
+    Sqlite(std::path::PathBuf),
+    Postgres(String),
+}
+
+impl Place {
+    async fn try_open(&self) -> Result<Store, StoreError> {
+        match self {
+            Self::Sqlite(file) => Store::open(file).await,
+            Self::Postgres(url) => Store::open_postgres(&Secret::new(url)).await,
+        }
+    }
+
+    async fn open(&self) -> Store {
+        self.try_open().await.unwrap()
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Sqlite(file) => format!("sqlite://{}", file.display()),
+            Self::Postgres(url) => url.clone(),
+        }
+    }
+}
+
+fn both(test: Test) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(test(Place::Sqlite(folder.path().join("s.db"))));
+    let database = postgres::database();
+    runtime.block_on(test(Place::Postgres(database)));
+}
+
+/// Makes a test of an async function's body.
+macro_rules! test {
+    ($name:ident, $place:ident, $body:block) => {
+        fn $name($place: Place) -> Pin<Box<dyn Future<Output = ()>>> {
+            Box::pin(async move { $body })
+        }
+    };
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn noon() -> DateTime<Utc> {
+    at("2026-11-23T12:00:00Z")
+}
+
+fn record(id: &str, job: &str, trigger: Trigger, state: RunState) -> RunRecord {
+    RunRecord {
+        id: id.to_owned(),
+        job: job.to_owned(),
+        tick: "2026-11-23T13:00:00+01:00".to_owned(),
+        state,
+        trigger,
+        window: WindowRecord {
+            start: "2026-11-16".to_owned(),
+            end: "2026-11-22".to_owned(),
+            timezone: "UTC".to_owned(),
+        },
+        attempts: 0,
+        requests: 0,
+        retries: 0,
+        rows: 0,
+        duration_ms: 0,
+        steps: Vec::new(),
+        artifacts: Vec::new(),
+        deliveries: Vec::new(),
+        error: None,
+    }
+}
+
+fn queued(id: &str, job: &str, tick: DateTime<Utc>, priority: i64) -> Queued {
+    Queued {
+        record: record(id, job, Trigger::Schedule, RunState::Queued),
+        tick,
+        not_before: tick,
+        priority,
+        runs_on: Vec::new(),
+        definition_hash: "h".to_owned(),
+    }
+}
+
+async fn claim(store: &Store, runner: &str, limit: usize, now: DateTime<Utc>) -> Vec<String> {
+    let claimed = store
+        .claim(runner, None, &[], limit, |_| true, now)
+        .await
+        .unwrap();
+    claimed.into_iter().map(|run| run.id).collect()
+}
+
+async fn find(store: &Store, id: &str) -> RunRecord {
+    match store.find_run(id).await.unwrap() {
+        Found::One(run) => *run,
+        other => panic!("{other:?}"),
+    }
+}
+
+test!(comes_back, place, {
+    let store = place.open().await;
+    let mut run = record("abc", "weekly", Trigger::Manual, RunState::Running);
+    let new = NewRun {
+        tick: noon(),
+        definition_hash: "h",
+        process: None,
+        record: &run,
+        now: noon(),
+    };
+    assert!(store.create_run(new).await.unwrap());
+    assert_eq!(store.start_attempt("abc", noon()).await.unwrap(), 1);
+    run.state = RunState::PartiallySucceeded;
+    run.error = Some("half".to_owned());
+    run.attempts = 1;
+    (run.requests, run.retries, run.rows, run.duration_ms) = (3, 1, 7, 412);
+    let step = |state, rows, error: Option<&str>| StepRecord {
+        query: "pages".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        link_id: None,
+        start: "2026-11-16".to_owned(),
+        end: "2026-11-22".to_owned(),
+        state,
+        rows,
+        error: error.map(str::to_owned),
+    };
+    run.steps = vec![
+        step(StepState::Succeeded, 7, None),
+        step(StepState::Failed, 0, Some("“no” ü")),
+    ];
+    run.artifacts = vec![ArtifactRecord {
+        query: "pages".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        link_id: None,
+        path: "out/x.parquet".to_owned(),
+        rows: 7,
+        bytes: 812,
+        sha256: "ab".to_owned(),
+        written: true,
+    }];
+    run.deliveries = vec![DeliveryRecord {
+        report: "weekly".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        to: "ann@example.org".to_owned(),
+        subject: "S".to_owned(),
+        state: DeliveryState::AlreadySent,
+        message_id: "m1@x".to_owned(),
+    }];
+    store.finish_run(&run, noon()).await.unwrap();
+    store.close().await;
+    let store = place.open().await;
+    assert_eq!(find(&store, "ab").await, run);
+    assert_eq!(store.runs(Some("weekly"), 9).await.unwrap(), [run.clone()]);
+    assert_eq!(store.last_runs().await.unwrap(), [run]);
+    assert!(store.runs(Some("other"), 9).await.unwrap().is_empty());
+});
+
+fn planned(job: &str, id: &str, seen: Option<DateTime<Utc>>, tick: DateTime<Utc>) -> Planned {
+    Planned {
+        job: job.to_owned(),
+        seen,
+        watermark: tick,
+        fingerprint: "f".to_owned(),
+        runs: vec![queued(id, job, tick, 0)],
+    }
+}
+
+test!(one_run_a_tick, place, {
+    let stores = join_all((0..4).map(|_| place.open())).await;
+    let ids: Vec<String> = (0..64).map(|n| format!("run{n}")).collect();
+    let plans = ids.iter().enumerate().map(|(n, id)| {
+        let plan = [planned("weekly", id, None, noon())];
+        let store = &stores[n % 4];
+        async move { store.plan(&plan, noon()).await.unwrap()[0] }
+    });
+    let moved = join_all(plans).await;
+    assert_eq!(moved.iter().filter(|moved| **moved).count(), 1);
+    assert_eq!(stores[0].runs(None, 99).await.unwrap().len(), 1);
+    // A tick whose run exists does not get a second one, wherever the watermark stands
+    assert!(
+        !stores[0]
+            .enqueue(&queued("late", "weekly", noon(), 0), noon())
+            .await
+            .unwrap()
+    );
+});
+
+test!(watermark, place, {
+    let store = place.open().await;
+    let (one, two) = (noon(), noon() + TimeDelta::hours(1));
+    assert_eq!(
+        store
+            .plan(&[planned("a", "1", None, one)], one)
+            .await
+            .unwrap(),
+        [true]
+    );
+    let again = [
+        planned("a", "2", Some(one), two),
+        planned("a", "3", Some(one), two + TimeDelta::hours(1)),
+    ];
+    assert_eq!(store.plan(&again, two).await.unwrap(), [true, false]);
+    let seen = &store.watermarks().await.unwrap()["a"];
+    assert_eq!(
+        (seen.at, seen.fingerprint.as_str(), seen.is_paused),
+        (two, "f", false)
+    );
+    assert_eq!(store.runs(None, 9).await.unwrap().len(), 2);
+});
+
+test!(one_claim, place, {
+    let store = place.open().await;
+    for n in 0..30 {
+        let run = queued(&format!("r{n}"), &format!("job{n}"), noon(), 0);
+        assert!(store.enqueue(&run, noon()).await.unwrap());
+    }
+    let stores = join_all((0..4).map(|_| place.open())).await;
+    let claims = (0..12).map(|n| {
+        let store = &stores[n % 4];
+        async move { claim(store, &format!("runner{n}"), 3, noon()).await }
+    });
+    let claimed: Vec<String> = join_all(claims).await.concat();
+    let distinct: BTreeSet<&String> = claimed.iter().collect();
+    assert_eq!((claimed.len(), distinct.len()), (30, 30));
+});
+
+test!(order, place, {
+    let store = place.open().await;
+    let later = noon() + TimeDelta::seconds(1);
+    for run in [
+        queued("export", "export", noon(), 1),
+        queued("mail2", "mail", later, 0),
+        queued("mail1", "mail", noon(), 0),
+        queued("future", "future", later + TimeDelta::hours(1), 0),
+    ] {
+        assert!(store.enqueue(&run, noon()).await.unwrap());
+    }
+    assert_eq!(claim(&store, "r", 9, later).await, ["mail1", "export"]);
+    assert_eq!(claim(&store, "r", 9, later).await, Vec::<String>::new());
+    let done = record("mail1", "mail", Trigger::Schedule, RunState::Succeeded);
+    store.finish_run(&done, later).await.unwrap();
+    assert_eq!(claim(&store, "r", 9, later).await, ["mail2"]);
+});
+
+test!(labels, place, {
+    let store = place.open().await;
+    let mut run = queued("a", "a", noon(), 0);
+    run.runs_on = vec!["inside".to_owned(), "gpu".to_owned()];
+    assert!(store.enqueue(&run, noon()).await.unwrap());
+    let take = async |labels: &[&str]| {
+        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+        store
+            .claim("r", None, &labels, 9, |_| true, noon())
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(take(&[]).await, 0);
+    assert_eq!(take(&["side", "in"]).await, 0);
+    assert_eq!(take(&["outside", "gpu"]).await, 1);
+});
+
+test!(takeover, place, {
+    let (cut_off, other) = (place.open().await, place.open().await);
+    let run = queued("a", "a", noon(), 0);
+    assert!(cut_off.enqueue(&run, noon()).await.unwrap());
+    assert_eq!(claim(&cut_off, "one", 9, noon()).await, ["a"]);
+    assert_eq!(cut_off.start_attempt("a", noon()).await.unwrap(), 1);
+    let ttl = Duration::from_secs(600);
+    assert!(
+        cut_off
+            .acquire_lease("job:a x", "a", noon(), ttl)
+            .await
+            .unwrap()
+    );
+    let late = noon() + TimeDelta::seconds(61);
+    let dead = other.running().await.unwrap().remove(0);
+    assert!(dead.alive_until < late);
+    // It gave a sign of life after it was seen: it is not taken from it
+    assert_eq!(
+        cut_off
+            .heartbeat("a", noon() + TimeDelta::seconds(30))
+            .await
+            .unwrap(),
+        Sign::GoesOn
+    );
+    assert!(!other.abandon(&dead, late).await.unwrap());
+    let dead = other.running().await.unwrap().remove(0);
+    let late = late + TimeDelta::seconds(60);
+    assert!(other.abandon(&dead, late).await.unwrap());
+    assert_eq!(claim(&other, "two", 9, late).await, ["a"]);
+    assert_eq!(other.start_attempt("a", late).await.unwrap(), 2);
+    assert!(
+        other
+            .acquire_lease("job:a x", "a", late, ttl)
+            .await
+            .unwrap()
+    );
+    // Nothing that the first runner still says counts
+    let is_over =
+        |result: Result<(), StoreError>| matches!(result, Err(StoreError::TakenOver { .. }));
+    assert!(is_over(cut_off.heartbeat("a", late).await.map(|_| ())));
+    assert!(is_over(cut_off.start_attempt("a", late).await.map(|_| ())));
+    assert!(is_over(cut_off.save_artifacts("a", 0, &[]).await));
+    assert!(is_over(cut_off.hand_back("a", late, None, late).await));
+    let done = record("a", "a", Trigger::Schedule, RunState::Failed);
+    assert!(is_over(cut_off.finish_run(&done, late).await));
+    let begun = cut_off
+        .begin_delivery(&key(), "a", "S", |n| format!("m{n}"), false, late)
+        .await;
+    assert!(is_over(begun.map(|_| ())));
+    assert_eq!(cut_off.renew_leases("a", late, ttl).await.unwrap(), 0);
+    assert!(
+        !cut_off
+            .acquire_lease("job:a x", "a", late, ttl)
+            .await
+            .unwrap()
+    );
+    cut_off.release_leases("a").await.unwrap();
+    assert_eq!(other.renew_leases("a", late, ttl).await.unwrap(), 1);
+    let done = record("a", "a", Trigger::Schedule, RunState::Succeeded);
+    other.finish_run(&done, late).await.unwrap();
+    assert_eq!(find(&other, "a").await.state, RunState::Succeeded);
+});
+
+test!(hand_back, place, {
+    let store = place.open().await;
+    assert!(
+        store
+            .enqueue(&queued("a", "a", noon(), 0), noon())
+            .await
+            .unwrap()
+    );
+    assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
+    let later = noon() + TimeDelta::minutes(5);
+    store
+        .hand_back("a", later, Some("away"), noon())
+        .await
+        .unwrap();
+    let waiting = find(&store, "a").await;
+    assert_eq!(
+        (waiting.state, waiting.error.as_deref()),
+        (RunState::Queued, Some("away"))
+    );
+    assert!(
+        claim(&store, "r", 1, later - TimeDelta::seconds(1))
+            .await
+            .is_empty()
+    );
+    assert_eq!(claim(&store, "r", 1, later).await, ["a"]);
+});
+
+test!(cancel, place, {
+    let store = place.open().await;
+    for id in ["waits", "runs"] {
+        assert!(
+            store
+                .enqueue(&queued(id, id, noon(), 0), noon())
+                .await
+                .unwrap()
+        );
+    }
+    assert_eq!(
+        store.cancel("waits", noon()).await.unwrap(),
+        Cancellation::Done
+    );
+    assert_eq!(claim(&store, "r", 9, noon()).await, ["runs"]);
+    let other = place.open().await;
+    assert_eq!(
+        other.cancel("runs", noon()).await.unwrap(),
+        Cancellation::Asked
+    );
+    assert_eq!(
+        store.heartbeat("runs", noon()).await.unwrap(),
+        Sign::Cancelled
+    );
+    assert_eq!(
+        other.cancel("waits", noon()).await.unwrap(),
+        Cancellation::Over
+    );
+    // Of a dead runner nobody is left to be asked
+    let dead = other.running().await.unwrap().remove(0);
+    assert!(
+        other
+            .abandon(&dead, noon() + TimeDelta::hours(1))
+            .await
+            .unwrap()
+    );
+    assert_eq!(find(&other, "runs").await.state, RunState::Cancelled);
+});
+
+test!(pause, place, {
+    let store = place.open().await;
+    store.pause("a", noon()).await.unwrap();
+    assert!(store.watermarks().await.unwrap()["a"].is_paused);
+    let later = noon() + TimeDelta::hours(1);
+    let plan = [planned("a", "1", Some(noon()), later)];
+    assert_eq!(store.plan(&plan, later).await.unwrap(), [false]);
+    assert!(store.resume("a").await.unwrap());
+    assert!(!store.resume("a").await.unwrap());
+    assert_eq!(store.plan(&plan, later).await.unwrap(), [true]);
+});
+
+fn key() -> DeliveryKey {
+    DeliveryKey {
+        job: "weekly".to_owned(),
+        report: "weekly".to_owned(),
+        website_id: "web_1".to_owned(),
+        window_start: "2026-11-16".to_owned(),
+        window_end: "2026-11-22".to_owned(),
+        timezone: "UTC".to_owned(),
+        recipient: "ann@example.org".to_owned(),
+    }
+}
+
+async fn begin(store: &Store, run: &str, now: DateTime<Utc>) -> Begin {
+    let id = |number| format!("m{number}@x");
+    store
+        .begin_delivery(&key(), run, "S", id, false, now)
+        .await
+        .unwrap()
+}
+
+test!(one_sends, place, {
+    let store = place.open().await;
+    assert!(
+        store
+            .enqueue(&queued("a", "a", noon(), 0), noon())
+            .await
+            .unwrap()
+    );
+    claim(&store, "r", 1, noon()).await;
+    let stores = join_all((0..4).map(|_| place.open())).await;
+    let asks = (0..16).map(|n| begin(&stores[n % 4], "a", noon()));
+    let answers = join_all(asks).await;
+    assert_eq!(
+        answers.iter().filter(|a| **a == Begin::Send(1)).count(),
+        1,
+        "{answers:?}"
+    );
+    assert_eq!(
+        answers.iter().filter(|a| **a == Begin::InFlight).count(),
+        15
+    );
+    store
+        .finish_delivery(&key(), 1, DeliveryState::Sent, None, noon())
+        .await
+        .unwrap();
+    assert!(matches!(
+        begin(&store, "a", noon()).await,
+        Begin::AlreadySent { .. }
+    ));
+});
+
+test!(unknown_mail, place, {
+    let (first, second) = (place.open().await, place.open().await);
+    assert!(
+        first
+            .enqueue(&queued("a", "a", noon(), 0), noon())
+            .await
+            .unwrap()
+    );
+    claim(&first, "one", 1, noon()).await;
+    assert_eq!(begin(&first, "a", noon()).await, Begin::Send(1));
+    let late = noon() + TimeDelta::hours(1);
+    let dead = second.running().await.unwrap().remove(0);
+    assert!(second.abandon(&dead, late).await.unwrap());
+    assert_eq!(claim(&second, "two", 1, late).await, ["a"]);
+    // The same run, by another runner: what the first was sending may have gone out
+    assert!(matches!(
+        begin(&second, "a", late).await,
+        Begin::Unknown { .. }
+    ));
+});
+
+test!(lease, place, {
+    let store = place.open().await;
+    let ttl = Duration::from_secs(60);
+    let later = noon() + TimeDelta::seconds(61);
+    assert!(
+        store
+            .acquire_lease("job:x", "a", noon(), ttl)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .acquire_lease("job:x", "b", noon(), ttl)
+            .await
+            .unwrap()
+    );
+    assert!(store.acquire_lease("job:x", "b", later, ttl).await.unwrap());
+    assert_eq!(store.renew_leases("a", later, ttl).await.unwrap(), 0);
+    assert_eq!(store.renew_leases("b", later, ttl).await.unwrap(), 1);
+    store.release_leases("b").await.unwrap();
+    let racers = (0..8).map(|n| {
+        let (store, owner) = (&store, format!("r{n}"));
+        async move {
+            store
+                .acquire_lease("job:y", &owner, noon(), ttl)
+                .await
+                .unwrap()
+        }
+    });
+    assert_eq!(
+        join_all(racers)
+            .await
+            .into_iter()
+            .filter(|won| *won)
+            .count(),
+        1
+    );
+});
+
+test!(backfills, place, {
+    let store = place.open().await;
+    let units = ["2026-11-01".to_owned(), "2026-11-02".to_owned()];
+    store.note_backfilled("b", units.iter()).await.unwrap();
+    store.note_backfilled("b", units.iter()).await.unwrap();
+    assert_eq!(store.backfilled("b").await.unwrap().len(), 2);
+    store.forget_backfill("b").await.unwrap();
+    assert!(store.backfilled("b").await.unwrap().is_empty());
+});
+
+test!(runners, place, {
+    let store = place.open().await;
+    let runner = |id: &str| Runner {
+        id: id.to_owned(),
+        name: "host".to_owned(),
+        labels: vec!["inside".to_owned()],
+        started: noon(),
+    };
+    assert_eq!(store.sign_in(&runner("a"), noon()).await.unwrap(), 1);
+    assert_eq!(store.sign_in(&runner("b"), noon()).await.unwrap(), 2);
+    assert_eq!(store.sign_in(&runner("b"), noon()).await.unwrap(), 2);
+    assert_eq!(store.runners(noon()).await.unwrap()[0], runner("a"));
+    let late = noon() + TimeDelta::seconds(61);
+    assert_eq!(store.sign_in(&runner("b"), late).await.unwrap(), 1);
+    store.sign_out("b", late).await.unwrap();
+    assert!(store.runners(noon()).await.unwrap().is_empty());
+});
+
+fn migrate_at_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let database = postgres::database();
+    runtime.block_on(async {
+        for place in [
+            Place::Sqlite(folder.path().join("s.db")),
+            Place::Postgres(database),
+        ] {
+            for opened in join_all((0..8).map(|_| place.try_open())).await {
+                assert!(opened.unwrap().runs(None, 1).await.unwrap().is_empty());
+            }
+        }
+    });
+}
+
+test!(declined, place, {
+    place.open().await.close().await;
+    let insert = async |version: i64| {
+        let pool = sqlx::AnyPool::connect(&place.url()).await.unwrap();
+        let sql = "INSERT INTO schema_version (version) VALUES ($1)";
+        sqlx::query(sql).bind(version).execute(&pool).await.unwrap();
+        pool.close().await;
+    };
+    // What a newer program only added does not disturb this one
+    insert(999).await;
+    assert!(place.try_open().await.is_ok());
+    insert(1000).await;
+    let error = place.try_open().await.unwrap_err();
+    assert!(error.to_string().contains("version 1000"), "{error}");
+});
