@@ -39,13 +39,6 @@ pub struct Attached {
     pub bytes: Vec<u8>,
 }
 
-impl Outgoing<'_> {
-    /// What the ledger knows the website by.
-    pub(super) fn website_key(&self) -> &str {
-        self.website.map_or(BUNDLE, |website| &website.id)
-    }
-}
-
 impl Attached {
     /// As a part of a message.
     pub(super) fn to_mail(&self) -> Attachment {

@@ -632,6 +632,20 @@ fn rows_are_attached_up_to_the_limit_and_the_exported_file_is_named_beyond_it() 
 }
 
 #[test]
+fn rows_that_name_people_are_not_attached() {
+    let workspace = TestWorkspace::with_examples();
+    let job = "preset: yesterday\nqueries: [summary, pages, traffic, countries, device_types, profile_list]\nreports: [{ template: weekly, to: [a@example.org], attach: [{ query: profile_list }] }]\n";
+    workspace.write("jobs/mail.yaml", job);
+    let (code, document) = workspace.json(&["run", "mail", "--sandbox"]);
+    let error = document["runs"][0]["error"].as_str().unwrap();
+    assert!(
+        code == 2 && error.contains("`profile_list` has columns that name people"),
+        "{error}"
+    );
+    assert!(workspace.files("out/mail").is_empty());
+}
+
+#[test]
 fn one_message_goes_to_all_of_to_cc_and_bcc() {
     let (url, _) = api(rows);
     let all = "    to: [a@example.org, b@example.org]\n    together: true\n    cc: [c@example.org]\n    bcc: [d@example.org]\n";
