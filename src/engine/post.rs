@@ -105,6 +105,11 @@ impl Work<'_> {
         let domain = domain_of(mailer.from);
         let mut results = Vec::new();
         let mut begun = Vec::new();
+        // The ledger says `pending` as shortly as possible: a program that dies while it connects
+        // leaves no doubt
+        if let Err(failed) = mailer.transport.ready().await {
+            return self.not_ready(posting, &failed).await;
+        }
         for (place, to) in &posting.recipients {
             let key = key(letter, to);
             let id_of = |number| id_of(letter, &key, number, &domain);
@@ -144,6 +149,28 @@ impl Work<'_> {
             let finish = store.finish_delivery(key, number, handing, &sent.record, now);
             finish.await?;
             results.push(sent);
+        }
+        Ok(results)
+    }
+
+    /// There is no server to hand anything to. What went out before still did.
+    async fn not_ready(
+        &self,
+        posting: &Posting,
+        (failure, why): &(Failure, String),
+    ) -> Result<Vec<Sent>, EngineError> {
+        let (letter, store) = (&*posting.letter, &self.engine.store);
+        let mut results = Vec::new();
+        for (place, to) in &posting.recipients {
+            let mut record = record(letter, to, DeliveryState::Pending);
+            record.error = Some(why.clone());
+            let records = std::slice::from_ref(&record);
+            store.save_deliveries(self.run, *place, records).await?;
+            results.push(Sent {
+                place: *place,
+                record,
+                again: *failure == Failure::NotYet,
+            });
         }
         Ok(results)
     }

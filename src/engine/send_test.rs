@@ -23,7 +23,7 @@ impl Engine {
         let message = self.test_message(job, page, from, to);
         let sent = transport.send(&message).await;
         transport.close().await;
-        sent.map(|_| ()).map_err(|(_, why)| EngineError::NotSent {
+        sent.map(drop).map_err(|(_, why)| EngineError::NotSent {
             to: to.to_owned(),
             why,
         })

@@ -153,6 +153,17 @@ impl Transport {
         }
     }
 
+    /// Connects and logs in, where that is not done yet: until then nothing can have been sent.
+    ///
+    /// # Errors
+    /// How that stands, and why in words.
+    pub async fn ready(&self) -> Result<(), (Failure, String)> {
+        match self {
+            Self::Dir(_) => Ok(()),
+            Self::Smtp(server) => server.ready().await,
+        }
+    }
+
     /// Hands a message over for all its recipients; the recipients that were refused, where at least
     /// one was not.
     ///

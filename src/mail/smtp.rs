@@ -109,6 +109,15 @@ impl Server {
         self.keep(hand_over(connection, mime, false).await)
     }
 
+    /// Connects and logs in, unless a connection waits for the next message.
+    pub(super) async fn ready(&self) -> Result<(), Failed> {
+        if self.idle().is_empty() {
+            let connection = self.connect().await?;
+            self.idle().push(connection);
+        }
+        Ok(())
+    }
+
     /// Takes leave of the server.
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle());
@@ -183,13 +192,13 @@ impl Server {
         (Failure::NotYet, why)
     }
 
-    /// A step before the message failed: for good, unless the server says that it passes.
+    /// A step before the message failed: for good, unless the server says that it passes, or is gone.
     fn unusable(&self, step: &str, error: &Error) -> Failed {
-        let passes = error.is_transient() || error.is_timeout();
-        let failure = if passes {
-            Failure::NotYet
-        } else {
+        let is_wrong = error.is_permanent() || error.is_client() || error.is_tls();
+        let failure = if is_wrong || is_certificate(error) {
             Failure::Settings
+        } else {
+            Failure::NotYet
         };
         let why = format!(
             "{step} failed at the mail server {}:{}: {}; check `mail.url`",

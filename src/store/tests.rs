@@ -76,10 +76,31 @@ fn key() -> DeliveryKey {
     }
 }
 
+fn handing(run: &str, force: bool) -> Handing<'_> {
+    Handing {
+        run,
+        place: 0,
+        subject: "S",
+        again: if force { Again::Always } else { Again::No },
+    }
+}
+
+fn ended(state: DeliveryState) -> DeliveryRecord {
+    DeliveryRecord {
+        report: "weekly".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        to: "ann@example.org".to_owned(),
+        subject: "S".to_owned(),
+        state,
+        message_id: "m2@x".to_owned(),
+        error: None,
+    }
+}
+
 async fn begin(store: &Store, run: &str, force: bool, now: &str) -> Begin {
     let id = |number| format!("m{number}@x");
     store
-        .begin_delivery(&key(), run, "S", id, force, at(now))
+        .begin_delivery(&key(), handing(run, force), id, at(now))
         .await
         .unwrap()
 }
@@ -131,6 +152,7 @@ async fn a_run_comes_back_as_it_was_saved() {
         subject: "S".to_owned(),
         state: DeliveryState::AlreadySent,
         message_id: "m1@x".to_owned(),
+        error: None,
     }];
     let end = at("2026-11-23T07:00:03Z");
     store.finish_run(&run, end).await.unwrap();
@@ -210,12 +232,12 @@ async fn a_sent_mail_stays_sent_and_a_refused_one_may_go_again() {
     create(&store, "a", Trigger::Manual).await;
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(1));
     store
-        .finish_delivery(&key(), 1, DeliveryState::Refused, Some("550"), at(now))
+        .finish_delivery(&key(), 1, handing("a", false), &ended(DeliveryState::Refused), at(now))
         .await
         .unwrap();
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(2));
     store
-        .finish_delivery(&key(), 2, DeliveryState::Sent, None, at(now))
+        .finish_delivery(&key(), 2, handing("a", false), &ended(DeliveryState::Sent), at(now))
         .await
         .unwrap();
     let sent = Begin::AlreadySent {
