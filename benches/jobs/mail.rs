@@ -44,7 +44,9 @@ pub(crate) fn run(args: &MailArgs, binary: &Path) -> Result<()> {
     let size = (sink.bytes() - before) as f64 / sent / 1000.0;
     let cpu = (many.cpu_secs - few.cpu_secs) / more * 1000.0;
     let rate = more / (many.wall_secs - few.wall_secs);
-    println!("| recipients | KB a message | CPU ms a send | goal | messages a second | goal | peak MiB |");
+    println!(
+        "| recipients | KB a message | CPU ms a send | goal | messages a second | goal | peak MiB |"
+    );
     println!("|---|---|---|---|---|---|---|");
     println!(
         "| {} | {size:.0} | {cpu:.2} | 1.50 | {rate:.0} | 200 | {:.0} |",
@@ -96,8 +98,12 @@ fn settings(port: u16) -> String {
 }
 
 fn html() -> String {
-    let line = "<tr><td style=\"font:13px Arial\">/a/path/of/a/page – größer</td><td>1,219</td></tr>\n";
-    format!("<html><body><table>{}</table></body></html>\n", line.repeat(LINES))
+    let line =
+        "<tr><td style=\"font:13px Arial\">/a/path/of/a/page – größer</td><td>1,219</td></tr>\n";
+    format!(
+        "<html><body><table>{}</table></body></html>\n",
+        line.repeat(LINES)
+    )
 }
 
 /// A server that takes everything.
@@ -134,11 +140,7 @@ impl Sink {
     }
 }
 
-fn dialogue(
-    stream: TcpStream,
-    messages: &AtomicUsize,
-    bytes: &AtomicUsize,
-) -> std::io::Result<()> {
+fn dialogue(stream: TcpStream, messages: &AtomicUsize, bytes: &AtomicUsize) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::with_capacity(256 * 1024, stream);
     reader.get_mut().write_all(b"220 sink\r\n")?;

@@ -196,9 +196,21 @@ pub(super) struct PlanArgs {
 /// What `preview` takes.
 #[derive(Debug, Args)]
 pub(super) struct PreviewArgs {
-    /// Which jobs, and when.
-    #[command(flatten)]
-    pub plan: PlanArgs,
+    /// The jobs' names
+    #[arg(required_unless_present = "run", value_name = "JOB")]
+    pub jobs: Vec<String>,
+    /// Instead: the reports of a run again, from the data that was kept of them
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["jobs", "at", "website", "set"])]
+    pub run: Option<String>,
+    /// The tick to render for: a date (its first scheduled tick) or an instant with an offset
+    #[arg(long, value_name = "DATE|INSTANT")]
+    pub at: Option<At>,
+    /// Only this website
+    #[arg(long, value_name = "ID")]
+    pub website: Option<String>,
+    /// Override a key of the job
+    #[arg(long, value_name = "PATH=VALUE", value_parser = set_value)]
+    pub set: Vec<(String, String)>,
     /// The folder for the files, relative to the project
     #[arg(long, value_name = "DIR", default_value = "out/preview")]
     pub out: PathBuf,

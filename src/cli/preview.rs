@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::{
     CliError,
-    args::{Global, PreviewArgs},
+    args::{Global, PlanArgs, PreviewArgs},
     exit::Exit,
     print,
-    session::{Session, planned_project},
+    runs::find,
+    session::{Session, planned_project, project},
 };
 use crate::{
     clock::Clock,
@@ -31,25 +32,17 @@ pub(super) async fn preview(
     global: &Global,
     clock: &Clock,
 ) -> Result<Exit, CliError> {
-    let project = planned_project(global, &args.plan)?;
-    if let Some(job) = project.jobs.iter().find(|job| job.reports.is_empty()) {
-        return Err(CliError::Argument(format!(
-            "`{}` has no report to preview",
-            job.name
-        )));
-    }
-    let session = Session::start(global, &project, clock, Events::new(|_| {})).await?;
-    let folder = project.root.join(&args.out);
+    let (session, rendered) = match &args.run {
+        Some(run) => again(run, global, clock).await?,
+        None => anew(args, global, clock).await?,
+    };
+    let folder = session.engine.root.join(&args.out);
     let mut files = Vec::new();
-    for job in &project.jobs {
-        let tick = resolve_at(args.plan.at, job, clock.now()).map_err(CliError::Argument)?;
-        let engine = session.engine.for_job(job);
-        for page in engine.preview(job, tick).await? {
-            files.extend(write(&folder, job, &page, global.json)?);
-            if let Some(to) = &args.send_to {
-                engine.send_test(job, &page, to).await?;
-                say(global.json, format!("  sent as a test to {to}"));
-            }
+    for (job, page) in &rendered {
+        files.extend(write(&folder, job, page, global.json)?);
+        if let Some(to) = &args.send_to {
+            session.engine.send_test(job, page, to).await?;
+            say(global.json, format!("  sent as a test to {to}"));
         }
     }
     session.stop().await;
@@ -60,6 +53,56 @@ pub(super) async fn preview(
         print::json(&json!({ "files": files, "sent_to": args.send_to }));
     }
     Ok(Exit::Done)
+}
+
+/// The reports as a run would send them now.
+async fn anew(
+    args: &PreviewArgs,
+    global: &Global,
+    clock: &Clock,
+) -> Result<(Session, Vec<(Job, Page)>), CliError> {
+    let plan = PlanArgs {
+        jobs: args.jobs.clone(),
+        at: args.at,
+        website: args.website.clone(),
+        set: args.set.clone(),
+    };
+    let project = planned_project(global, &plan)?;
+    if let Some(job) = project.jobs.iter().find(|job| job.reports.is_empty()) {
+        return Err(CliError::Argument(format!(
+            "`{}` has no report to preview",
+            job.name
+        )));
+    }
+    let session = Session::start(global, &project, clock, Events::new(|_| {})).await?;
+    let mut rendered = Vec::new();
+    for job in &project.jobs {
+        let tick = resolve_at(args.at, job, clock.now()).map_err(CliError::Argument)?;
+        let pages = session.engine.for_job(job).preview(job, tick).await?;
+        rendered.extend(pages.into_iter().map(|page| (job.clone(), page)));
+    }
+    Ok((session, rendered))
+}
+
+/// The reports of a run, from the data that was kept of them.
+async fn again(
+    run: &str,
+    global: &Global,
+    clock: &Clock,
+) -> Result<(Session, Vec<(Job, Page)>), CliError> {
+    let all = project(global, &[], &[])?;
+    let session = Session::without_key(global, &all, clock, Events::new(|_| {})).await?;
+    let run = find(&session.engine.store, run).await?;
+    let job = all.jobs.iter().find(|job| job.name == run.job);
+    let job = job.ok_or_else(|| {
+        CliError::Argument(format!(
+            "the job `{}` of this run is there no more",
+            run.job
+        ))
+    })?;
+    let pages = session.engine.preview_again(job, &run).await?;
+    let rendered = pages.into_iter().map(|page| (job.clone(), page)).collect();
+    Ok((session, rendered))
 }
 
 /// Writes the files of a page; what `--json` says of each.

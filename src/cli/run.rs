@@ -188,7 +188,10 @@ fn mails(record: &RunRecord) {
             "  mail to {}: “{}” — {state}{}",
             delivery.to,
             delivery.subject,
-            delivery.error.as_ref().map_or(String::new(), |why| format!(": {why}"))
+            delivery
+                .error
+                .as_ref()
+                .map_or(String::new(), |why| format!(": {why}"))
         ));
     }
 }

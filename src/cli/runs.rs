@@ -89,7 +89,10 @@ pub(super) async fn show(
     for file in &files {
         print::line(file.display().to_string());
     }
-    match files.iter().find(|f| f.extension().is_some_and(|e| e == "html")) {
+    match files
+        .iter()
+        .find(|f| f.extension().is_some_and(|e| e == "html"))
+    {
         Some(first) => open_file(first),
         None => print::note("no mail of this run is kept"),
     }
@@ -136,8 +139,16 @@ fn write_out(
             let name = format!("{stem}-{}", plain(&file.name));
             files.push(write(folder, &name, &file.bytes)?);
         }
-        files.push(write(folder, &format!("{stem}.txt"), letter.text.as_bytes())?);
-        files.push(write(folder, &format!("{stem}.json"), letter.context.as_bytes())?);
+        files.push(write(
+            folder,
+            &format!("{stem}.txt"),
+            letter.text.as_bytes(),
+        )?);
+        files.push(write(
+            folder,
+            &format!("{stem}.json"),
+            letter.context.as_bytes(),
+        )?);
         files.push(write(folder, &format!("{stem}.html"), html.as_bytes())?);
     }
     Ok(files)
@@ -158,7 +169,11 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, CliError> {
 
 /// By the program that the desktop has for it, where there is a desktop.
 fn open_file(path: &Path) {
-    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
     let started = std::process::Command::new(program)
         .arg(path)
         .stdin(std::process::Stdio::null())

@@ -5,9 +5,7 @@ use std::path::Path;
 use super::{
     check::{duration, suggest},
     finding::Finding,
-    job_keys::{
-        DaysKeys, ExportKeys, JobKeys, PresetName, ScheduleKeys, Span, WebsitesKeys, Zone,
-    },
+    job_keys::{DaysKeys, ExportKeys, JobKeys, PresetName, ScheduleKeys, Span, WebsitesKeys, Zone},
     queries::queries,
     reports::reports,
     spans::At,

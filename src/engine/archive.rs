@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{Engine, EngineError, stored::StoredMail};
-use crate::{domain::run::RunRecord, store::{Archive, Store}};
+use crate::{
+    domain::run::RunRecord,
+    store::{Archive, Store},
+};
 
 impl Engine {
     /// Where mails are kept.
@@ -15,7 +18,10 @@ impl Engine {
     ///
     /// # Errors
     /// The store or the archive cannot be read.
-    pub async fn archived(&self, run: &RunRecord) -> Result<Vec<Option<Arc<StoredMail>>>, EngineError> {
+    pub async fn archived(
+        &self,
+        run: &RunRecord,
+    ) -> Result<Vec<Option<Arc<StoredMail>>>, EngineError> {
         archived(&self.store, &self.settings.store, run).await
     }
 
@@ -32,7 +38,8 @@ impl Engine {
             let archive = self.archive();
             let mut kept = BTreeSet::new();
             for mail in self.store.kept_mails().await? {
-                let contents = StoredMail::contents(&archive, &mail).map_err(EngineError::Archive)?;
+                let contents =
+                    StoredMail::contents(&archive, &mail).map_err(EngineError::Archive)?;
                 kept.extend(contents);
                 kept.insert(mail);
             }

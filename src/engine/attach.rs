@@ -84,7 +84,7 @@ fn file(origin: Origin<'_>, section: &Section, attach: &Attach) -> Result<Attach
     Ok(match attach.format {
         AttachFormat::Csv => Attached {
             name,
-            mime: "text/csv; charset=utf-8",
+            mime: "text/csv; charset=utf-8".to_owned(),
             bytes: csv(rows),
         },
     })

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     EngineError,
-    stored::{StoredMail, Posting},
     outgoing::Outgoing,
+    stored::{Posting, StoredMail},
     work::{Progress, Work},
 };
 use crate::{
@@ -59,11 +59,7 @@ impl Work<'_> {
 
     /// Keeps what will be sent: also of a mail of which nobody knows whether it arrived, it is known
     /// what it said.
-    fn archive(
-        &self,
-        plan: &Plan,
-        outgoing: &[Outgoing<'_>],
-    ) -> Result<Vec<Posting>, EngineError> {
+    fn archive(&self, plan: &Plan, outgoing: &[Outgoing<'_>]) -> Result<Vec<Posting>, EngineError> {
         let engine = self.engine;
         let (archive, now) = (engine.archive(), engine.clock.now().into());
         let mut hashes = BTreeMap::new();

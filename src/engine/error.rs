@@ -47,7 +47,9 @@ pub enum EngineError {
     #[error("the archive of mails cannot be used")]
     Archive(#[source] std::io::Error),
     /// A mail is not kept any more.
-    #[error("the mails of run `{run}` are not kept any more: see `mail.keep`; `run --force` renders and sends them anew")]
+    #[error(
+        "the mails of run `{run}` are not kept any more: see `mail.keep`; `run --force` renders and sends them anew"
+    )]
     NotKept {
         /// The run.
         run: String,

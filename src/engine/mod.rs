@@ -58,7 +58,7 @@ use crate::{
     config::Settings,
     domain::{
         catalog::Catalog,
-        job::{Export, Job, ReportSpec},
+        job::{Attach, Export, Job, ReportSpec},
         run::Trigger,
         website::Website,
     },
@@ -192,6 +192,7 @@ fn needs_of(template: &Template, spec: &ReportSpec) -> Result<ReportNeeds, Repor
         query: query.clone(),
         previous: needs.previous,
         daily: needs.daily,
+        attached: false,
     });
     let mut sections: Vec<SectionNeeds> = of_template.collect();
     let when = render::condition(spec)?;
@@ -208,8 +209,13 @@ fn needs_of(template: &Template, spec: &ReportSpec) -> Result<ReportNeeds, Repor
                 query: query.to_owned(),
                 previous,
                 daily: false,
+                attached: false,
             });
         }
+    }
+    for section in &mut sections {
+        let is_it = |attach: &Attach| attach.query == section.query;
+        section.attached = spec.attach.iter().any(is_it);
     }
     Ok(ReportNeeds { sections })
 }

@@ -34,7 +34,7 @@ pub struct Attached {
     /// Its name.
     pub name: String,
     /// What it is.
-    pub mime: &'static str,
+    pub mime: String,
     /// What it holds.
     pub bytes: Vec<u8>,
 }
@@ -44,7 +44,7 @@ impl Attached {
     pub(super) fn to_mail(&self) -> Attachment {
         Attachment {
             name: self.name.clone(),
-            mime: self.mime.to_owned(),
+            mime: self.mime.clone(),
             bytes: self.bytes.clone(),
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{
     Engine, EngineError, Event,
-    stored::{StoredMail, Posting},
     outgoing::{BUNDLE, address_of},
+    stored::{Posting, StoredMail},
     work::{Progress, Work},
 };
 use crate::{

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
+use serde_json::Value;
 
 use super::{
     Attached, Engine, EngineError, Order,
     columns::Columns,
     context::Origin,
     fetch::{Fetched, StepError},
-    render::Letters,
+    render::{Form, Letters},
     step::Fetching,
+    stored::StoredMail,
 };
 use crate::{
-    domain::{job::Job, run::Trigger, schedule::Tick},
+    domain::{
+        job::Job,
+        run::{RunRecord, Trigger},
+        schedule::Tick,
+    },
     plan::Plan,
     report::Rendered,
 };
@@ -63,6 +69,42 @@ impl Engine {
         Ok(pages.collect())
     }
 
+    /// Renders the reports of a run again, from the data that was kept of them. As long as their
+    /// templates are the same, so are the bytes.
+    ///
+    /// # Errors
+    /// The data is not kept any more, or the job has no such report, or its template refuses.
+    pub async fn preview_again(
+        &self,
+        job: &Job,
+        run: &RunRecord,
+    ) -> Result<Vec<Page>, EngineError> {
+        let forms = self.forms(job)?;
+        let mut pages: Vec<Page> = Vec::new();
+        for mail in self.archived(run).await?.into_iter().flatten() {
+            let is_same =
+                |page: &Page| (&page.report, &page.website_id) == (&mail.report, &mail.website_id);
+            if pages.iter().any(is_same) {
+                continue;
+            }
+            let forms = job.reports.iter().zip(&forms);
+            let form = forms
+                .filter(|(spec, _)| spec.name == mail.report)
+                .map(|(_, form)| form)
+                .next();
+            let form = form.ok_or_else(|| {
+                EngineError::Incomplete(format!("the job has no report `{}` any more", mail.report))
+            })?;
+            pages.push(again(&mail, form)?);
+        }
+        if pages.is_empty() {
+            return Err(EngineError::NotKept {
+                run: run.id.clone(),
+            });
+        }
+        Ok(pages)
+    }
+
     /// The rows of every step, asked for once and written nowhere.
     async fn fetch_once(&self, job: &Job, plan: &Plan) -> Vec<Fetched> {
         let columns = Columns::default();
@@ -87,4 +129,22 @@ impl Engine {
             .map(|result| result.unwrap_or_else(lacking))
             .collect()
     }
+}
+
+fn again(mail: &StoredMail, form: &Form) -> Result<Page, EngineError> {
+    let context: Value = serde_json::from_str(&mail.context).map_err(|error| {
+        EngineError::Incomplete(format!("what was kept cannot be read: {error}"))
+    })?;
+    let attached = mail.attachments.iter().map(|file| Attached {
+        name: file.name.clone(),
+        mime: file.mime.clone(),
+        bytes: file.bytes.clone(),
+    });
+    Ok(Page {
+        report: mail.report.clone(),
+        website_id: mail.website_id.clone(),
+        rendered: Arc::new(form.render(&context)?),
+        attachments: attached.collect(),
+        held: None,
+    })
 }

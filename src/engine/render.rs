@@ -22,7 +22,8 @@ use crate::{
     report::{Condition, Rendered, ReportError, Template},
 };
 
-/// What the subject of a mail that lacks a section begins with, unless its template says it.
+/// What the subject of a mail that lacks a section begins with, unless its template has begun it with
+/// a bracket: in its own language.
 const INCOMPLETE: &str = "[incomplete]";
 
 /// A report, rendered, before its recipients.
@@ -136,7 +137,7 @@ impl Engine {
         exported: &[ArtifactRecord],
     ) -> Result<(Letter<'p>, Vec<String>), String> {
         let spec = origin.spec(about);
-        let is_incomplete = check_sections(origin, about)?;
+        check_sections(origin, about)?;
         let of_report = |error: ReportError| {
             format!(
                 "the report `{}` of {} was not sent: {}",
@@ -153,10 +154,7 @@ impl Engine {
             }
             _ => None,
         };
-        let mut rendered = form.template.render(&context).map_err(of_report)?;
-        if is_incomplete && !rendered.subject.contains("incomplete") {
-            rendered.subject = format!("{INCOMPLETE} {}", rendered.subject);
-        }
+        let rendered = form.render(&context).map_err(of_report)?;
         let letter = Letter {
             about,
             spec,
@@ -167,6 +165,18 @@ impl Engine {
             held,
         };
         Ok((letter, files.errors))
+    }
+}
+
+impl Form {
+    /// Renders the template; the subject of what is incomplete says so, whatever the template does.
+    pub(super) fn render(&self, context: &Value) -> Result<Rendered, ReportError> {
+        let mut rendered = self.template.render(context)?;
+        let is_incomplete = context["report"]["incomplete"] == true;
+        if is_incomplete && !rendered.subject.starts_with('[') {
+            rendered.subject = format!("{INCOMPLETE} {}", rendered.subject);
+        }
+        Ok(rendered)
     }
 }
 
@@ -200,8 +210,8 @@ fn abouts(plan: &Plan) -> Vec<About> {
     abouts
 }
 
-/// Whether a section is missing that may be; the reason, where the mail cannot do without it.
-fn check_sections(origin: Origin<'_>, about: About) -> Result<bool, String> {
+/// Whether the mail can do without what is missing; the reason, where it cannot.
+fn check_sections(origin: Origin<'_>, about: About) -> Result<(), String> {
     let spec = origin.spec(about);
     let sections = origin.sections(about);
     let failed = origin.failed(&sections);
@@ -213,12 +223,12 @@ fn check_sections(origin: Origin<'_>, about: About) -> Result<bool, String> {
         )
     };
     match spec.on_error {
-        _ if failed.is_empty() => Ok(false),
+        _ if failed.is_empty() => Ok(()),
         OnError::Fail => Err(not_sent("its data is incomplete")),
         OnError::Omit if failed.len() == sections.len() => {
             Err(not_sent("every section of it failed"))
         }
-        OnError::Omit => Ok(true),
+        OnError::Omit => Ok(()),
     }
 }
 

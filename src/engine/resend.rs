@@ -6,8 +6,8 @@ use chrono::DateTime;
 
 use super::{
     Engine, EngineError, Order,
-    stored::{StoredMail, Posting},
     post::key,
+    stored::{Posting, StoredMail},
     work::{Progress, Work},
 };
 use crate::{

@@ -196,7 +196,9 @@ impl StoredMail {
         let index = read_index(archive, hash)?;
         let files = index.images.into_iter().chain(index.attachments);
         let files = files.map(|file| file.content);
-        Ok(files.chain([index.html, index.text, index.context]).collect())
+        Ok(files
+            .chain([index.html, index.text, index.context])
+            .collect())
     }
 }
 

@@ -123,7 +123,11 @@ fn content_type(mime: &str) -> ContentType {
 /// A line break would begin another header.
 fn one_line(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(clean).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(clean)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 fn wrong(message: &Message, why: String) -> MailError {

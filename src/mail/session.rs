@@ -140,7 +140,9 @@ async fn content(connection: &mut AsyncSmtpConnection, bytes: &[u8]) -> Result<(
     });
     match connection.message_iter(parts).await {
         Ok(_) => Ok(()),
-        Err(error) if is_answer(&error) || !is_written.load(Ordering::Relaxed) => Err(Stop::Command(error)),
+        Err(error) if is_answer(&error) || !is_written.load(Ordering::Relaxed) => {
+            Err(Stop::Command(error))
+        }
         Err(error) => Err(Stop::Lost(error)),
     }
 }
@@ -207,7 +209,9 @@ fn is_answer(error: &Error) -> bool {
 }
 
 fn closes(error: &Error) -> bool {
-    error.status().is_some_and(|code| u16::from(code) == CLOSING)
+    error
+        .status()
+        .is_some_and(|code| u16::from(code) == CLOSING)
 }
 
 fn not_taken(error: &Error) -> String {

@@ -17,7 +17,10 @@ use lettre::{
 };
 use url::Url;
 
-use super::{Failure, session::{Sent, hand_over}};
+use super::{
+    Failure,
+    session::{Sent, hand_over},
+};
 
 /// The longest wait for one answer. Source: RFC 5321, 4.5.3.2, asks for 5 minutes at most commands.
 const TIMEOUT: Duration = Duration::from_secs(120);

@@ -62,7 +62,10 @@ fn raw(message: &Message) -> Vec<u8> {
 fn full() -> Message {
     Message {
         from: "Bericht für Änne <reports@example.org>".to_owned(),
-        to: vec!["ann@example.org".to_owned(), "\"Bö, Zoë\" <zoe@example.org>".to_owned()],
+        to: vec![
+            "ann@example.org".to_owned(),
+            "\"Bö, Zoë\" <zoe@example.org>".to_owned(),
+        ],
         cc: vec!["علي <ali@example.org>".to_owned()],
         bcc: vec!["hidden@example.org".to_owned()],
         html: "<p>Grüße <img src=\"cid:daily\" width=\"2\" height=\"1\" alt=\"a\"></p>".to_owned(),
@@ -83,7 +86,9 @@ fn full() -> Message {
 
 #[test]
 fn the_same_message_gives_the_same_bytes_as_ever() {
-    let raw = String::from_utf8(raw(&full())).unwrap().replace("\r\n", "\n");
+    let raw = String::from_utf8(raw(&full()))
+        .unwrap()
+        .replace("\r\n", "\n");
     let golden = include_str!("golden.eml");
     if raw != golden {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/golden.eml");
@@ -97,7 +102,11 @@ fn another_reader_sees_the_nesting_that_outlook_accepts() {
     let raw = raw(&full());
     let mail = MessageParser::default().parse(&raw).unwrap();
     let kind = |place: usize| {
-        let content = mail.part(u32::try_from(place).unwrap()).unwrap().content_type().unwrap();
+        let content = mail
+            .part(u32::try_from(place).unwrap())
+            .unwrap()
+            .content_type()
+            .unwrap();
         format!("{}/{}", content.ctype(), content.subtype().unwrap())
     };
     let kinds: Vec<String> = (0..mail.parts.len()).map(kind).collect();
@@ -112,18 +121,36 @@ fn another_reader_sees_the_nesting_that_outlook_accepts() {
     ];
     assert_eq!(kinds, expected);
     assert_eq!(mail.part(5).unwrap().content_id(), Some("daily"));
-    assert!(mail.part(5).unwrap().content_disposition().unwrap().is_inline());
-    assert_eq!(mail.part(5).unwrap().contents(), (0..=255).collect::<Vec<u8>>());
-    assert_eq!(mail.part(6).unwrap().attachment_name(), Some("Seiten – März.csv"));
+    assert!(
+        mail.part(5)
+            .unwrap()
+            .content_disposition()
+            .unwrap()
+            .is_inline()
+    );
+    assert_eq!(
+        mail.part(5).unwrap().contents(),
+        (0..=255).collect::<Vec<u8>>()
+    );
+    assert_eq!(
+        mail.part(6).unwrap().attachment_name(),
+        Some("Seiten – März.csv")
+    );
     let names = |list: &mail_parser::Address<'_>| -> Vec<(Option<String>, String)> {
         list.iter()
             .map(|a| (a.name().map(str::to_owned), a.address().unwrap().to_owned()))
             .collect()
     };
     let to = names(mail.to().unwrap());
-    assert_eq!(to[1], (Some("Bö, Zoë".to_owned()), "zoe@example.org".to_owned()));
+    assert_eq!(
+        to[1],
+        (Some("Bö, Zoë".to_owned()), "zoe@example.org".to_owned())
+    );
     assert_eq!(names(mail.cc().unwrap())[0].0.as_deref(), Some("علي"));
-    assert_eq!(mail.subject(), Some("📈 Acme: 1,219 visitors, up 14% – مرحبا"));
+    assert_eq!(
+        mail.subject(),
+        Some("📈 Acme: 1,219 visitors, up 14% – مرحبا")
+    );
     assert!(mail.bcc().is_none() && !raw.windows(6).any(|w| w == b"hidden"));
 }
 
@@ -134,9 +161,15 @@ fn layers_that_hold_one_part_are_left_out() {
         MessageParser::default().parse(&raw).unwrap().parts.len()
     };
     assert_eq!(parts(&message("x")), 3, "alternative, text, HTML");
-    let images = Message { attachments: Vec::new(), ..full() };
+    let images = Message {
+        attachments: Vec::new(),
+        ..full()
+    };
     assert_eq!(parts(&images), 5, "alternative, text, related, HTML, image");
-    let files = Message { images: Vec::new(), ..full() };
+    let files = Message {
+        images: Vec::new(),
+        ..full()
+    };
     assert_eq!(parts(&files), 5, "mixed, alternative, text, HTML, file");
 }
 
@@ -157,7 +190,10 @@ fn a_line_break_begins_no_header_wherever_it_stands() {
     assert!(mail.bcc().is_none() && mail.header("X").is_none());
     assert_eq!(mail.parts.len(), 7);
     let text = String::from_utf8_lossy(&raw);
-    assert!(text.lines().all(|line| !line.starts_with("Bcc") && !line.starts_with("X:")));
+    assert!(
+        text.lines()
+            .all(|line| !line.starts_with("Bcc") && !line.starts_with("X:"))
+    );
 }
 
 #[test]

@@ -244,6 +244,14 @@ impl<'a> Planner<'a> {
         let Some(current) = self.step(&target, query, window, query.granularity) else {
             return;
         };
+        if needs.attached {
+            let parameter = &self.plan.steps[current].parameter;
+            if guard::check_personal(query, parameter, self.input.catalog).is_some() {
+                self.problem(unfit(
+                    "has columns that name people, which are not attached to mails; take it out of `attach`",
+                ));
+            }
+        }
         let previous = before.filter(|_| needs.previous);
         let section = Section {
             report,

@@ -78,6 +78,8 @@ pub struct SectionNeeds {
     pub previous: bool,
     /// One row a day.
     pub daily: bool,
+    /// Its rows go out as a file.
+    pub attached: bool,
 }
 
 /// What a run will do.

@@ -37,7 +37,7 @@ pub fn metrics(rows: &[Value]) -> Map<String, Value> {
                 .map(|row| standard(row).get("pageviews").and_then(Value::as_f64))
                 .sum();
             views
-                .map(|v| ("pageviews".to_owned(), json!(v)))
+                .map(|v| ("pageviews".to_owned(), to_value(v)))
                 .into_iter()
                 .collect()
         }
@@ -96,12 +96,24 @@ fn standard(row: &Value) -> Map<String, Value> {
         _ => None,
     };
     let found = NAMES.iter().filter_map(|(standard, names)| {
-        Some((
-            (*standard).to_owned(),
-            json!(names.iter().find_map(number)?),
-        ))
+        let number = names.iter().find_map(number)?;
+        Some(((*standard).to_owned(), to_value(number)))
     });
     found.collect()
+}
+
+/// A whole number without a point.
+fn to_value(number: f64) -> Value {
+    // Beyond this, numbers with a point skip whole ones
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() < LARGEST {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is whole and small enough"
+        )]
+        return json!(number as i64);
+    }
+    json!(number)
 }
 
 #[cfg(test)]
@@ -120,7 +132,7 @@ mod tests {
     fn uniques_are_never_summed() {
         let row = json!({ "date": "2026-11-16", "visitors": 5, "pageviews": 9, "sessions": 6 });
         let sum = metrics(&[row.clone(), row]);
-        assert_eq!(sum["pageviews"], json!(18.0));
+        assert_eq!(sum["pageviews"], 18);
         assert!(!sum.contains_key("visitors") && !sum.contains_key("sessions"));
     }
 

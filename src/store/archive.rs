@@ -43,7 +43,9 @@ impl Archive {
         let folder = path.parent().expect("a path has its folder");
         fs::create_dir_all(folder)?;
         let packed = zstd::encode_all(content, LEVEL)?;
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(folder)?;
         io::Write::write_all(file.as_file_mut(), &packed)?;
         file.as_file().set_modified(now)?;
         file.as_file().sync_all()?;

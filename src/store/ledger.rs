@@ -228,7 +228,8 @@ impl Store {
         run: &str,
     ) -> Result<u64, StoreError> {
         let (pending, unknown) = (DeliveryState::Pending.name(), DeliveryState::Unknown.name());
-        let sql = "UPDATE run_deliveries SET state = $1, error = $2 WHERE run_id = $3 AND state = $4
+        let sql =
+            "UPDATE run_deliveries SET state = $1, error = $2 WHERE run_id = $3 AND state = $4
             AND message_id IN (SELECT message_id FROM deliveries WHERE run_id = $3 AND state = $4)";
         sqlx::query(sql)
             .bind(unknown)

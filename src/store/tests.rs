@@ -232,12 +232,24 @@ async fn a_sent_mail_stays_sent_and_a_refused_one_may_go_again() {
     create(&store, "a", Trigger::Manual).await;
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(1));
     store
-        .finish_delivery(&key(), 1, handing("a", false), &ended(DeliveryState::Refused), at(now))
+        .finish_delivery(
+            &key(),
+            1,
+            handing("a", false),
+            &ended(DeliveryState::Refused),
+            at(now),
+        )
         .await
         .unwrap();
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(2));
     store
-        .finish_delivery(&key(), 2, handing("a", false), &ended(DeliveryState::Sent), at(now))
+        .finish_delivery(
+            &key(),
+            2,
+            handing("a", false),
+            &ended(DeliveryState::Sent),
+            at(now),
+        )
         .await
         .unwrap();
     let sent = Begin::AlreadySent {
@@ -296,7 +308,9 @@ fn the_archive_keeps_each_content_once_and_notices_a_change() {
     let hash = archive.put(b"a mail", now).unwrap();
     assert_eq!(archive.put(b"a mail", now).unwrap(), hash);
     assert_eq!(archive.get(&hash).unwrap(), b"a mail");
-    let path = folder.path().join(format!("archive/{}/{hash}.zst", &hash[..2]));
+    let path = folder
+        .path()
+        .join(format!("archive/{}/{hash}.zst", &hash[..2]));
     let other = zstd::encode_all(&b"another"[..], 3).unwrap();
     std::fs::write(&path, other).unwrap();
     assert!(archive.get(&hash).is_err());

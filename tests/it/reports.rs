@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use mail_parser::MessageParser;
+use mail_parser::{MessageParser, MimeHeaders};
 use serde_json::{Value, json};
 
 use crate::{
@@ -84,7 +84,10 @@ fn answer(request: &Request, rows: &Rows, asked: &Mutex<Vec<Value>>) -> Answer {
         ),
         _ => {
             asked.lock().unwrap().push(request.body.clone());
-            let website = request.path.split("website_id=").nth(1).unwrap().to_owned();
+            let Some(website) = request.path.split("website_id=").nth(1) else {
+                return server::json(200, &json!({ "status": "ok" }));
+            };
+            let website = website.to_owned();
             let answer = server::data(request, |name, start| rows(&website, name, start))?;
             Some((answer.0, answer.1, failing(&answer.2)))
         }
@@ -510,7 +513,8 @@ fn a_failed_section_keeps_the_mail_back_unless_it_may_be_omitted() {
     let (url, _) = api(without_pages);
     let workspace = workspace(&url, TO);
     let (code, failed) = run(&workspace);
-    assert_eq!(code, 1, "{failed:#}");
+    // The part may work a little later
+    assert_eq!(code, 75, "{failed:#}");
     let error = failed["error"].as_str().unwrap();
     assert!(
         error.contains("of web_old was not sent: its data is incomplete"),
@@ -547,7 +551,7 @@ fn a_mail_of_which_every_section_failed_is_not_sent() {
     let workspace = workspace(&url, &format!("{TO}    on_error: omit\n"));
     let (code, run) = run(&workspace);
     assert!(
-        code == 1 && workspace.files("out/mail").is_empty(),
+        code == 75 && workspace.files("out/mail").is_empty(),
         "{run:#}"
     );
     assert!(
@@ -576,9 +580,27 @@ fn rows_are_attached_up_to_the_limit_and_the_exported_file_is_named_beyond_it() 
         "name,pageviews,visitors\n/of/2026-11-16,3,2\n"
     );
 
+    let (code, sent) = run(&workspace);
+    assert_eq!(code, 0, "{sent:#}");
+    let files = workspace.files("out/mail").into_iter();
+    let eml = files
+        .filter(|file| file.extension().is_some_and(|e| e == "eml"))
+        .last()
+        .unwrap();
+    let raw = fs::read(workspace.path().join(eml)).unwrap();
+    let mail = MessageParser::default().parse(&raw).unwrap();
+    let attached = mail.attachment(0).unwrap();
+    let name = attached.attachment_name().unwrap();
+    assert_eq!(name, "pages_old.example_2026-11-16_2026-11-22.csv");
+    assert_eq!(
+        attached.text_contents().unwrap().replace('\r', ""),
+        csv.replace('\r', "")
+    );
+
     // Nothing may be attached, and no export has the rows: the run says so
     job(&workspace, &attach("0kB"));
-    let (code, left_out) = run(&workspace);
+    let (code, mut document) = workspace.json(&["run", "mail", "--force"]);
+    let left_out = document["runs"][0].take();
     assert_eq!(
         (code, &left_out["state"]),
         (3, &json!("partially_succeeded")),
@@ -610,6 +632,20 @@ fn rows_are_attached_up_to_the_limit_and_the_exported_file_is_named_beyond_it() 
 }
 
 #[test]
+fn rows_that_name_people_are_not_attached() {
+    let workspace = TestWorkspace::with_examples();
+    let job = "preset: yesterday\nqueries: [summary, pages, traffic, countries, device_types, profile_list]\nreports: [{ template: weekly, to: [a@example.org], attach: [{ query: profile_list }] }]\n";
+    workspace.write("jobs/mail.yaml", job);
+    let (code, document) = workspace.json(&["run", "mail", "--sandbox"]);
+    let error = document["runs"][0]["error"].as_str().unwrap();
+    assert!(
+        code == 2 && error.contains("`profile_list` has columns that name people"),
+        "{error}"
+    );
+    assert!(workspace.files("out/mail").is_empty());
+}
+
+#[test]
 fn one_message_goes_to_all_of_to_cc_and_bcc() {
     let (url, _) = api(rows);
     let all = "    to: [a@example.org, b@example.org]\n    together: true\n    cc: [c@example.org]\n    bcc: [d@example.org]\n";
@@ -625,6 +661,62 @@ fn one_message_goes_to_all_of_to_cc_and_bcc() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     let line = "mail t of Old to a@example.org, b@example.org, cc c@example.org, bcc d@example.org";
     assert!(shown.contains(line), "{shown}");
+    let (code, run) = run(&workspace);
+    assert_eq!(code, 0, "{run:#}");
+    let files = workspace.files("out/mail").into_iter();
+    let mails: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|e| e == "eml"))
+        .collect();
+    assert_eq!(mails.len(), 2);
+    let raw = fs::read_to_string(workspace.path().join(&mails[0])).unwrap();
+    assert!(
+        raw.contains("c@example.org") && !raw.contains("d@example.org"),
+        "{raw}"
+    );
+    let states: Vec<_> = states(&run)
+        .into_iter()
+        .map(|(_, to, state)| (to, state))
+        .collect();
+    for to in ["a", "b", "c", "d"] {
+        let sent = states.iter().filter(|(whom, state)| {
+            whom.contains(&format!("{to}@example.org")) && *state == "sent"
+        });
+        assert_eq!(sent.count(), 2, "{to}: {states:?}");
+    }
+}
+
+#[test]
+fn the_reports_of_a_run_are_rendered_again_from_what_was_kept() {
+    let (url, asked) = api(rows);
+    let workspace = workspace(&url, &format!("{TO}    attach: [{{ query: pages }}]\n"));
+    let (_, run) = run(&workspace);
+    let (code, _) = workspace.json(&["preview", "mail", "--out", "before"]);
+    assert_eq!(code, 0);
+    let requests = asked.lock().unwrap().len();
+    let args = [
+        "preview",
+        "--run",
+        run["id"].as_str().unwrap(),
+        "--out",
+        "after",
+    ];
+    let (code, document) = workspace.json(&args);
+    assert_eq!(
+        (code, document["files"].as_array().unwrap().len()),
+        (0, 6),
+        "{document:#}"
+    );
+    assert_eq!(asked.lock().unwrap().len(), requests);
+    let sent = mails(&workspace);
+    for (file, bytes) in workspace.contents("after") {
+        let name = file.file_name().unwrap();
+        let before = fs::read(workspace.path().join("before").join(name)).unwrap();
+        assert_eq!(bytes, before, "{}", file.display());
+    }
+    let text = fs::read_to_string(workspace.path().join("after/mail-t-web_old.txt")).unwrap();
+    assert_eq!(lines(&text), lines(&sent[1].1));
+    let unknown = workspace.run(&["preview", "--run", "nothing"]);
+    assert_eq!(unknown.status.code(), Some(2));
 }
 
 #[test]

@@ -49,7 +49,6 @@ pub(crate) fn database() -> String {
     server.url(&name)
 }
 
-
 /// Stops the server, where a test has started it.
 pub(crate) fn stop() {
     if let Some(server) = SERVER.get() {
