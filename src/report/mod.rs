@@ -25,3 +25,6 @@ pub use lang::{LANGUAGES, Lang};
 pub use metrics::{daily, metrics};
 pub use template::{Needs, QueryNeeds, Rendered, Template};
 pub use workbook::{csv, workbook};
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,8 @@ pub(super) struct Scene {
     pub(super) window: Option<(NaiveDate, NaiveDate)>,
     /// Of the window that it is compared with.
     pub(super) previous: Option<NaiveDate>,
+    /// The sections that failed, by name.
+    pub(super) incomplete: Vec<String>,
 }
 
 impl Scene {
@@ -25,12 +27,16 @@ impl Scene {
             let value: Option<tera::Value> = state.get(name)?;
             Ok(value.map_or(Value::Null, |value| serde_json::to_value(value).unwrap_or_default()))
         };
-        Ok(Self::new(
+        let scene = Self::new(
             lang_of(state)?,
             &variable("website")?,
             &variable("window")?,
             &variable("previous")?,
-        ))
+        );
+        let report = variable("report")?;
+        let names = report["incomplete"].as_array().into_iter().flatten();
+        let incomplete = names.filter_map(|name| Some(name.as_str()?.to_owned())).collect();
+        Ok(Self { incomplete, ..scene })
     }
 
     pub(super) fn new(lang: Lang, website: &Value, window: &Value, previous: &Value) -> Self {
@@ -40,6 +46,7 @@ impl Scene {
             domain: website["domain"].as_str().unwrap_or_default().to_owned(),
             window: date(&window["start"]).zip(date(&window["end"])),
             previous: date(&previous["start"]),
+            incomplete: Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     change::{Change, FEW, Kind, signed},
+    filters::isolate,
     moved::driver,
     rows::number,
     scene::Scene,
@@ -96,6 +97,29 @@ pub(super) fn subject(scene: &Scene, site: &str, query: &Value) -> String {
         Some(change) => format!("{subject} ({change})"),
         None => subject,
     }
+}
+
+/// The websites of a bundle, the largest first, each with its `line`: name, number and change.
+pub(super) fn ranked(scene: &Scene, websites: &Value) -> Value {
+    let number = |site: &Value| Lead::of(&site["q"]["summary"]).map_or(-1.0, |lead| lead.now);
+    let mut sites: Vec<Value> = websites.as_array().cloned().unwrap_or_default();
+    sites.sort_by(|a, b| number(b).total_cmp(&number(a)));
+    for site in &mut sites {
+        let line = line(scene, site);
+        site["line"] = Value::String(line);
+    }
+    sites.into()
+}
+
+fn line(scene: &Scene, site: &Value) -> String {
+    let name = isolate(site["website"]["name"].as_str().unwrap_or_default());
+    let query = &site["q"]["summary"];
+    let Some(lead) = Lead::of(query).filter(|_| query["failed"].is_null()) else {
+        return format!("{name}: {}", say(scene.lang, "no_numbers", &[]));
+    };
+    let change = lead.change(scene).words;
+    let comma = if change.is_empty() { "" } else { ", " };
+    format!("{name}: {}{comma}{change}", lead.count(scene))
 }
 
 /// `+14%` in letters that every list of mails shows.

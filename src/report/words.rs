@@ -7,6 +7,7 @@ use super::lang::Lang;
 
 /// Key, and the words in the order of `LANGUAGES`.
 const WORDS: &[(&str, [&str; 3])] = &[
+    ("tag", ["en", "de", "fr"]),
     // How much
     ("count_visitors", ["{n} visitors", "{n} Besucher", "{n} visiteurs"]),
     ("count_visitors_one", ["{n} visitor", "{n} Besucher", "{n} visiteur"]),

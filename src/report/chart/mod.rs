@@ -3,6 +3,7 @@
 
 mod bars;
 mod font;
+mod palette;
 mod scale;
 mod spark;
 mod svg;
@@ -112,17 +113,29 @@ fn image(
     })
 }
 
-/// Small, because it travels with every mail.
+/// Small, because it travels with every mail: a chart has a few colours and their soft edges, so a
+/// palette holds them; where it does not, the pixels stay as they are.
 fn packed(pixels: Pixmap) -> Result<Vec<u8>, ChartError> {
     let (width, height) = (pixels.width(), pixels.height());
+    let pixels = pixels.take_demultiplied();
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Balanced);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(&pixels.take_demultiplied())?;
-    writer.finish()?;
+    if let Some(indexed) = palette::indexed(&pixels) {
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_filter(png::Filter::NoFilter);
+        encoder.set_palette(indexed.colors);
+        encoder.set_trns(indexed.alphas);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&indexed.pixels)?;
+        writer.finish()?;
+    } else {
+        encoder.set_color(png::ColorType::Rgba);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&pixels)?;
+        writer.finish()?;
+    }
     Ok(bytes)
 }
 

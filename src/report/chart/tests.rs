@@ -20,7 +20,9 @@ fn daily(days: &[(String, f64)], before: &[Option<f64>]) -> Result<Image, super:
 
 /// Pixels of the picture: width, height, RGBA.
 fn pixels(image: &Image) -> (u32, u32, Vec<u8>) {
-    let mut reader = png::Decoder::new(std::io::Cursor::new(&image.png)).read_info().unwrap();
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(&image.png));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().unwrap();
     let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut bytes).unwrap();
     (info.width, info.height, bytes)
