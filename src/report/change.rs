@@ -29,7 +29,9 @@ impl Kind {
             None | Some("count") => Ok(Self::Count),
             Some("rate") => Ok(Self::Rate),
             Some("duration") => Ok(Self::Duration),
-            Some(name) => Err(format!("there is no kind `{name}`: use count, rate or duration")),
+            Some(name) => Err(format!(
+                "there is no kind `{name}`: use count, rate or duration"
+            )),
         }
     }
 
@@ -58,7 +60,13 @@ impl Change {
     /// The percentage is absent where it says nothing: from zero, of rates, and of small numbers.
     pub(super) fn between(lang: Lang, now: Option<f64>, before: Option<f64>, kind: Kind) -> Self {
         let (Some(now), Some(before)) = (now, before) else {
-            return Self { direction: "unknown", words: String::new(), short: String::new(), difference: None, percent: None };
+            return Self {
+                direction: "unknown",
+                words: String::new(),
+                short: String::new(),
+                difference: None,
+                percent: None,
+            };
         };
         let difference = now - before;
         // Two numbers that read alike have not changed
@@ -71,8 +79,18 @@ impl Change {
         };
         let says_much = kind == Kind::Count && before > 0.0 && (now >= FEW || before >= FEW);
         let percent = says_much.then(|| difference / before * 100.0);
-        let change = Self { direction, words: String::new(), short: String::new(), difference: Some(difference), percent };
-        Self { words: change.in_words(lang, now, before, kind), short: change.in_short(lang, before, kind), ..change }
+        let change = Self {
+            direction,
+            words: String::new(),
+            short: String::new(),
+            difference: Some(difference),
+            percent,
+        };
+        Self {
+            words: change.in_words(lang, now, before, kind),
+            short: change.in_short(lang, before, kind),
+            ..change
+        }
     }
 
     fn in_words(&self, lang: Lang, now: f64, before: f64, kind: Kind) -> String {
@@ -84,14 +102,18 @@ impl Change {
             Kind::Duration => how_much(&lang.duration(size)),
             Kind::Count if before == 0.0 => say(lang, "from_none", &[("n", &lang.num(now))]),
             Kind::Count => {
-                let by = self.percent.map(|percent| format!(" ({})", signed(lang, percent)));
+                let by = self
+                    .percent
+                    .map(|percent| format!(" ({})", signed(lang, percent)));
                 how_much(&lang.num(size)) + &by.unwrap_or_default()
             }
         }
     }
 
     fn in_short(&self, lang: Lang, before: f64, kind: Kind) -> String {
-        let Some(difference) = self.difference else { return String::new() };
+        let Some(difference) = self.difference else {
+            return String::new();
+        };
         let sign = if difference < 0.0 { "−" } else { "+" };
         let size = difference.abs();
         match (kind, self.percent) {
@@ -99,7 +121,10 @@ impl Change {
             (Kind::Count, Some(percent)) => signed(lang, percent),
             (Kind::Count, None) if before == 0.0 => say(lang, "new", &[]),
             (Kind::Count, None) => format!("{sign}{}", lang.num(size)),
-            (Kind::Rate, _) => format!("{sign}{}", say(lang, "points", &[("n", &lang.decimal(size, 1))])),
+            (Kind::Rate, _) => format!(
+                "{sign}{}",
+                say(lang, "points", &[("n", &lang.decimal(size, 1))])
+            ),
             (Kind::Duration, _) => format!("{sign}{}", lang.duration(size)),
         }
     }
@@ -149,7 +174,10 @@ mod tests {
     }
 
     fn text(now: f64, before: f64, kind: Kind) -> String {
-        change(now, before, kind).to_value()["text"].as_str().unwrap().to_owned()
+        change(now, before, kind).to_value()["text"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]

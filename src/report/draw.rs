@@ -24,7 +24,12 @@ pub(super) fn register(tera: &mut Tera, pictures: &Pictures) {
     register_one(tera, "sparkline", pictures, sparkline);
 }
 
-fn register_one(tera: &mut Tera, name: &'static str, pictures: &Pictures, draw: fn(&Scene, &Value) -> Drawn) {
+fn register_one(
+    tera: &mut Tera,
+    name: &'static str,
+    pictures: &Pictures,
+    draw: fn(&Scene, &Value) -> Drawn,
+) {
     let pictures = pictures.clone();
     tera.register_function(
         name,
@@ -46,12 +51,23 @@ fn register_one(tera: &mut Tera, name: &'static str, pictures: &Pictures, draw: 
 /// One bar a day of `days`, those before as a line.
 fn line_chart(scene: &Scene, args: &Value) -> Drawn {
     let listed: Vec<&Value> = list(&args["days"]);
-    let label = |day: &Value| day["short"].as_str().or(day["label"].as_str()).unwrap_or_default().to_owned();
+    let label = |day: &Value| {
+        day["short"]
+            .as_str()
+            .or(day["label"].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
     // What is no number is drawn nowhere, and refused there
-    let days: Vec<(String, f64)> = listed.iter().map(|day| (label(day), number(&day["value"]).unwrap_or(f64::NAN))).collect();
+    let days: Vec<(String, f64)> = listed
+        .iter()
+        .map(|day| (label(day), number(&day["value"]).unwrap_or(f64::NAN)))
+        .collect();
     let before: Vec<Option<f64>> = listed.iter().map(|day| number(&day["before"])).collect();
     let legend = scene.legend();
-    let alt = args["alt"].as_str().map_or_else(|| in_words(scene, args, &days, &before), str::to_owned);
+    let alt = args["alt"]
+        .as_str()
+        .map_or_else(|| in_words(scene, args, &days, &before), str::to_owned);
     let chart = Daily {
         days: &days,
         before: &before,
@@ -80,26 +96,41 @@ fn bar_chart(scene: &Scene, args: &Value) -> Drawn {
         .iter()
         .map(|row| (name(row), number(&row["value"]).unwrap_or(f64::NAN)))
         .collect();
-    let series: Vec<String> = rows.iter().map(|(name, value)| format!("{name} {}", scene.lang.num(*value))).collect();
+    let series: Vec<String> = rows
+        .iter()
+        .map(|(name, value)| format!("{name} {}", scene.lang.num(*value)))
+        .collect();
     let chart = Lying {
         rows: &rows,
         width: size(args, "width", 560),
         lang: scene.lang,
-        alt: args["alt"].as_str().map_or_else(|| titled(args, &series), str::to_owned),
+        alt: args["alt"]
+            .as_str()
+            .map_or_else(|| titled(args, &series), str::to_owned),
     };
     chart.draw()
 }
 
 /// Of `values`, or of the values of `days`.
 fn sparkline(scene: &Scene, args: &Value) -> Drawn {
-    let given = if args["days"].is_null() { list(&args["values"]) } else { list(&args["days"]) };
-    let value = |entry: &Value| number(entry).or_else(|| number(&entry["value"])).unwrap_or(f64::NAN);
+    let given = if args["days"].is_null() {
+        list(&args["values"])
+    } else {
+        list(&args["days"])
+    };
+    let value = |entry: &Value| {
+        number(entry)
+            .or_else(|| number(&entry["value"]))
+            .unwrap_or(f64::NAN)
+    };
     let values: Vec<f64> = given.into_iter().map(value).collect();
     let series: Vec<String> = values.iter().map(|value| scene.lang.num(*value)).collect();
     let chart = Spark {
         values: &values,
         size: (size(args, "width", 120), size(args, "height", 28)),
-        alt: args["alt"].as_str().map_or_else(|| titled(args, &series), str::to_owned),
+        alt: args["alt"]
+            .as_str()
+            .map_or_else(|| titled(args, &series), str::to_owned),
     };
     chart.draw()
 }
@@ -120,6 +151,9 @@ fn list(value: &Value) -> Vec<&Value> {
 fn size(args: &Value, name: &str, default: u32) -> u32 {
     match &args[name] {
         Value::Null => default,
-        value => value.as_u64().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
+        value => value
+            .as_u64()
+            .and_then(|size| u32::try_from(size).ok())
+            .unwrap_or(0),
     }
 }

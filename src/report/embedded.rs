@@ -43,7 +43,10 @@ pub(super) const TEMPLATES: &[(&str, &str)] = files![
 /// A file of an embedded report.
 pub(super) fn find(name: &str, file: &str) -> Option<&'static str> {
     let path = format!("{name}/{file}");
-    TEMPLATES.iter().find(|(known, _)| *known == path).map(|(_, text)| *text)
+    TEMPLATES
+        .iter()
+        .find(|(known, _)| *known == path)
+        .map(|(_, text)| *text)
 }
 
 /// Whether there is a report of that name.

@@ -45,14 +45,28 @@ pub(super) fn kpis(lang: Lang, query: &Value) -> Value {
 /// A metric's name; a duration says what it is of all sessions, where the server does.
 fn label(lang: Lang, name: &str, query: &Value) -> String {
     let told = ["median_session_duration", "avg_session_duration"].into_iter();
-    let mut told = told.filter(|key| name == "session_duration" && query["rows"][0].get(name).is_none() && query["rows"][0].get(*key).is_some());
+    let mut told = told.filter(|key| {
+        name == "session_duration"
+            && query["rows"][0].get(name).is_none()
+            && query["rows"][0].get(*key).is_some()
+    });
     say(lang, told.next().unwrap_or(name), &[])
 }
 
 /// Visitors a day where the answer has them, else page views.
 pub(super) fn daily_metric(query: &Value) -> &'static str {
-    let has = |name: &str| query["daily"].as_array().into_iter().flatten().any(|day| !day[name].is_null());
-    if has("visitors") { "visitors" } else { "pageviews" }
+    let has = |name: &str| {
+        query["daily"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|day| !day[name].is_null())
+    };
+    if has("visitors") {
+        "visitors"
+    } else {
+        "pageviews"
+    }
 }
 
 /// One entry a day: `{date, label, short, value, before, share}`, the share in percent of the largest.
@@ -64,7 +78,10 @@ pub(super) fn days(lang: Lang, query: &Value, by: &str) -> Value {
     // Windows are compared day for day, so the lists are as long; a shorter one (a month) ends early
     let entry = |(at, day): (usize, &&Value)| {
         let date: Option<NaiveDate> = day["date"].as_str().and_then(|d| d.parse().ok());
-        let named = |format: &str| date.and_then(|d| lang.date(d, format).ok()).unwrap_or_default();
+        let named = |format: &str| {
+            date.and_then(|d| lang.date(d, format).ok())
+                .unwrap_or_default()
+        };
         let dot = if lang == Lang::De { "." } else { "" };
         json!({
             "date": day["date"], "label": named(&format!("%a %-d{dot} %b")), "short": named(&format!("%a %-d{dot}")),
@@ -82,7 +99,9 @@ pub(super) fn top(scene: &Scene, query: &Value, count: usize, total: Option<f64>
     let entry = |row: &Named| {
         let now = row.now?;
         let before = has_before.then(|| row.before.unwrap_or_default());
-        let part = total.filter(|total| *total > 0.0).map(|total| (now / total * 100.0).min(100.0));
+        let part = total
+            .filter(|total| *total > 0.0)
+            .map(|total| (now / total * 100.0).min(100.0));
         Some(json!({
             "name": row.name, "value": now, "share": (now / most * 100.0).round(), "part": part,
             "before": before, "change": Change::between(scene.lang, Some(now), before, Kind::Count).to_value(),
@@ -95,17 +114,26 @@ pub(super) fn top(scene: &Scene, query: &Value, count: usize, total: Option<f64>
 /// The address of a page of the website; of other names none.
 fn url_of(domain: &str, path: &str) -> Option<String> {
     let is_path = path.starts_with('/') && !path.starts_with("//");
-    let url = Url::parse(&format!("https://{domain}")).ok().filter(|_| is_path && !domain.is_empty())?;
+    let url = Url::parse(&format!("https://{domain}"))
+        .ok()
+        .filter(|_| is_path && !domain.is_empty())?;
     let plain = url.path() == "/" && url.query().is_none() && url.username().is_empty();
     // A backslash is a slash to a browser, and two of them lead to another host
-    let joined = url.join(path).ok().filter(|joined| plain && joined.host() == url.host())?;
+    let joined = url
+        .join(path)
+        .ok()
+        .filter(|joined| plain && joined.host() == url.host())?;
     Some(joined.into())
 }
 
 /// The sums that have reached at least one: `{name, value, before, change}` of a list of events.
 pub(super) fn events(scene: &Scene, query: &Value, count: usize) -> Value {
     let listed = top(scene, query, count, None);
-    let filled = listed.as_array().into_iter().flatten().filter(|row| row["value"].as_f64() > Some(0.0));
+    let filled = listed
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|row| row["value"].as_f64() > Some(0.0));
     filled.cloned().collect()
 }
 
@@ -121,10 +149,21 @@ mod tests {
             "previous": { "pageviews": 60, "bounce_rate": 35.0 },
         });
         let kpis = kpis(Lang::En, &query);
-        let names: Vec<_> = kpis.as_array().unwrap().iter().map(|k| k["label"].as_str().unwrap()).collect();
+        let names: Vec<_> = kpis
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|k| k["label"].as_str().unwrap())
+            .collect();
         assert_eq!(names, ["Page views", "Bounce rate", "Median session"]);
-        assert_eq!((&kpis[0]["good"], &kpis[0]["verdict"]), (&json!(true), &json!("")));
-        assert_eq!((&kpis[1]["value"], &kpis[1]["verdict"]), (&json!("40.0%"), &json!("worse")));
+        assert_eq!(
+            (&kpis[0]["good"], &kpis[0]["verdict"]),
+            (&json!(true), &json!(""))
+        );
+        assert_eq!(
+            (&kpis[1]["value"], &kpis[1]["verdict"]),
+            (&json!("40.0%"), &json!("worse"))
+        );
         assert_eq!(kpis[2]["change"]["text"], "");
     }
 
@@ -136,13 +175,24 @@ mod tests {
         });
         assert_eq!(daily_metric(&query), "pageviews");
         let days = days(Lang::En, &query, "pageviews");
-        assert_eq!((&days[0]["label"], &days[0]["before"]), (&json!("Mon 16 Nov"), &json!(5.0)));
-        assert_eq!((&days[1]["share"], &days[1]["before"]), (&json!(25.0), &Value::Null));
+        assert_eq!(
+            (&days[0]["label"], &days[0]["before"]),
+            (&json!("Mon 16 Nov"), &json!(5.0))
+        );
+        assert_eq!(
+            (&days[1]["share"], &days[1]["before"]),
+            (&json!(25.0), &Value::Null)
+        );
     }
 
     #[test]
     fn the_top_is_ordered_by_amount_whatever_the_server_calls_its_columns() {
-        let scene = Scene::new(Lang::En, &json!({ "domain": "acme.test" }), &Value::Null, &Value::Null);
+        let scene = Scene::new(
+            Lang::En,
+            &json!({ "domain": "acme.test" }),
+            &Value::Null,
+            &Value::Null,
+        );
         let query = json!({
             "rows": [
                 { "name": "/b c", "pageviews": 3, "visitors": "2" },
@@ -152,11 +202,25 @@ mod tests {
             "previous_rows": [{ "name": "/a", "visitors": 4 }],
         });
         let top = top(&scene, &query, 3, Some(16.0));
-        let names: Vec<_> = top.as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+        let names: Vec<_> = top
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["name"].as_str().unwrap())
+            .collect();
         assert_eq!(names, ["/a", "/b c", "(none)"]);
-        assert_eq!((&top[1]["share"], &top[0]["part"]), (&json!(25.0), &json!(50.0)));
-        assert_eq!((&top[0]["change"]["short"], &top[1]["change"]["short"]), (&json!("+4"), &json!("new")));
-        assert_eq!((&top[1]["url"], &top[2]["url"]), (&json!("https://acme.test/b%20c"), &Value::Null));
+        assert_eq!(
+            (&top[1]["share"], &top[0]["part"]),
+            (&json!(25.0), &json!(50.0))
+        );
+        assert_eq!(
+            (&top[0]["change"]["short"], &top[1]["change"]["short"]),
+            (&json!("+4"), &json!("new"))
+        );
+        assert_eq!(
+            (&top[1]["url"], &top[2]["url"]),
+            (&json!("https://acme.test/b%20c"), &Value::Null)
+        );
     }
 
     #[test]
@@ -165,6 +229,9 @@ mod tests {
         assert_eq!(url_of("acme.test/x?", "/a"), None);
         assert_eq!(url_of("acme.test", "javascript:alert(1)"), None);
         assert_eq!(url_of("acme.test", "/\\evil.test/x"), None);
-        assert_eq!(url_of("acme.test", "/a?b=\"><script>").unwrap(), "https://acme.test/a?b=%22%3E%3Cscript%3E");
+        assert_eq!(
+            url_of("acme.test", "/a?b=\"><script>").unwrap(),
+            "https://acme.test/a?b=%22%3E%3Cscript%3E"
+        );
     }
 }

@@ -89,8 +89,14 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 pub(super) fn isolate(text: &str) -> String {
     let is_mark = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
     let plain: String = text.chars().filter(|c| !is_mark(*c)).collect();
-    let line: String = plain.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    let from_the_right = line.chars().any(|c| matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'));
+    let line: String = plain
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let from_the_right = line.chars().any(
+        |c| matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'),
+    );
     if from_the_right {
         format!("\u{2068}{line}\u{2069}")
     } else {
@@ -104,7 +110,10 @@ mod tests {
 
     #[test]
     fn a_day_is_the_date_of_a_text() {
-        assert_eq!(day("2026-11-03T10:00:00Z").unwrap().to_string(), "2026-11-03");
+        assert_eq!(
+            day("2026-11-03T10:00:00Z").unwrap().to_string(),
+            "2026-11-03"
+        );
         assert_eq!(day("soon").unwrap_err(), "`soon` is no date");
         assert_eq!(instant("2026-11-23T07:00:04Z"), "2026-11-23 07:00 UTC");
         assert_eq!(instant("now"), "now");
@@ -116,7 +125,11 @@ mod tests {
         let long = format!("/blog/{}/the-end", "x".repeat(300));
         let short = cut(&long, 21);
         assert_eq!(short.chars().count(), 21);
-        assert!(short.starts_with("/blog/xxxx") && short.ends_with("…x/the-end".trim_start_matches('…')), "{short}");
+        assert!(
+            short.starts_with("/blog/xxxx")
+                && short.ends_with("…x/the-end".trim_start_matches('…')),
+            "{short}"
+        );
         assert_eq!(cut("ééééééé", 5), "éé…éé");
     }
 

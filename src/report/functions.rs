@@ -25,28 +25,55 @@ pub(super) fn register(tera: &mut Tera) {
         let (now, before) = (number(&args["now"]), number(&args["before"]));
         Ok(Change::between(scene.lang, now, before, kind).to_value())
     });
-    register_one(tera, "kpis", |scene, args| Ok(figures::kpis(scene.lang, &args["query"])));
+    register_one(tera, "kpis", |scene, args| {
+        Ok(figures::kpis(scene.lang, &args["query"]))
+    });
     register_one(tera, "headline", |scene, args| {
-        Ok(json!(sentence::headline(scene, &args["query"], &args["sources"])))
+        Ok(json!(sentence::headline(
+            scene,
+            &args["query"],
+            &args["sources"]
+        )))
     });
     register_one(tera, "subject", |scene, args| {
         let site = isolate(args["site"].as_str().unwrap_or_default());
         Ok(json!(sentence::subject(scene, &site, &args["query"])))
     });
-    register_one(tera, "ranked", |scene, args| Ok(sentence::ranked(scene, &args["websites"])));
-    register_one(tera, "daily_metric", |_, args| Ok(json!(figures::daily_metric(&args["query"]))));
+    register_one(tera, "ranked", |scene, args| {
+        Ok(sentence::ranked(scene, &args["websites"]))
+    });
+    register_one(tera, "daily_metric", |_, args| {
+        Ok(json!(figures::daily_metric(&args["query"])))
+    });
     register_one(tera, "days", |scene, args| {
         let metric = figures::daily_metric(&args["query"]);
-        Ok(figures::days(scene.lang, &args["query"], args["by"].as_str().unwrap_or(metric)))
+        Ok(figures::days(
+            scene.lang,
+            &args["query"],
+            args["by"].as_str().unwrap_or(metric),
+        ))
     });
     register_one(tera, "top", |scene, args| {
-        Ok(figures::top(scene, &args["query"], count(args), number(&args["of"])))
+        Ok(figures::top(
+            scene,
+            &args["query"],
+            count(args),
+            number(&args["of"]),
+        ))
     });
-    register_one(tera, "events", |scene, args| Ok(figures::events(scene, &args["query"], count(args))));
+    register_one(tera, "events", |scene, args| {
+        Ok(figures::events(scene, &args["query"], count(args)))
+    });
     register_one(tera, "moved", moved);
-    register_one(tera, "health", |scene, args| Ok(health(scene.lang, &args["errors"], &args["vitals"])));
-    register_one(tera, "incomplete", |scene, _| Ok(json!(scene.incomplete.join(", "))));
-    register_one(tera, "failed", |scene, args| Ok(json!(failed(scene, &args["query"]))));
+    register_one(tera, "health", |scene, args| {
+        Ok(health(scene.lang, &args["errors"], &args["vitals"]))
+    });
+    register_one(tera, "incomplete", |scene, _| {
+        Ok(json!(scene.incomplete.join(", ")))
+    });
+    register_one(tera, "failed", |scene, args| {
+        Ok(json!(failed(scene, &args["query"])))
+    });
     register_one(tera, "legend", |scene, _| {
         let (now, before) = scene.legend();
         Ok(json!({ "now": now, "before": before }))
@@ -74,13 +101,20 @@ fn register_one(
 }
 
 fn count(args: &Value) -> usize {
-    args["count"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(5)
+    args["count"]
+        .as_u64()
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(5)
 }
 
 fn moved(scene: &Scene, args: &Value) -> Answer {
     let lists = Place::ALL.map(|(argument, place)| (place, &args[argument]));
     let moves = moves(&lists, scene.names());
-    Ok(moves.iter().take(count(args)).map(|moved| moved.to_value(scene.names())).collect())
+    Ok(moves
+        .iter()
+        .take(count(args))
+        .map(|moved| moved.to_value(scene.names()))
+        .collect())
 }
 
 /// What to say in the place of a section that failed; nothing where it did not.
@@ -103,21 +137,40 @@ fn utc_window(_: &Scene, args: &Value) -> Answer {
     let window = &args["window"];
     let date = |key: &str| day(window[key].as_str().unwrap_or_default());
     let name = window["timezone"].as_str().unwrap_or("UTC");
-    let zone: chrono_tz::Tz = name.parse().map_err(|_| format!("`{name}` is no time zone"))?;
+    let zone: chrono_tz::Tz = name
+        .parse()
+        .map_err(|_| format!("`{name}` is no time zone"))?;
     if zone == chrono_tz::Tz::UTC {
         return Ok(Value::Null);
     }
-    let end = date("end")?.succ_opt().ok_or("there is no day after the window")?;
-    let instant = |at: DateTime<chrono_tz::Tz>| at.with_timezone(&Utc).format("%Y-%m-%d %H:%M").to_string();
-    Ok(json!({ "from": instant(day_start(date("start")?, zone)), "to": instant(day_start(end, zone)) }))
+    let end = date("end")?
+        .succ_opt()
+        .ok_or("there is no day after the window")?;
+    let instant =
+        |at: DateTime<chrono_tz::Tz>| at.with_timezone(&Utc).format("%Y-%m-%d %H:%M").to_string();
+    Ok(
+        json!({ "from": instant(day_start(date("start")?, zone)), "to": instant(day_start(end, zone)) }),
+    )
 }
 
 /// The words of a key, their places filled by the other arguments.
 fn worded(scene: &Scene, args: &Value) -> Answer {
     let key = args["key"].as_str().ok_or("which words? give `key`")?;
     let found = words::words(scene.lang, key)?;
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let values: Vec<(String, String)> = args.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
-    let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let values: Vec<(String, String)> = args
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect();
+    let values: Vec<(&str, &str)> = values
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     Ok(json!(words::fill(found, &values)))
 }

@@ -25,12 +25,17 @@ const LEAST_SHARE: f64 = 0.2;
 /// One entry a thing to know: `{label, value, change, verdict, good}`.
 pub(super) fn health(lang: Lang, errors: &Value, vitals: &Value) -> Value {
     let vitals = vitals["rows"].as_array().into_iter().flatten();
-    of_errors(lang, errors).into_iter().chain(vitals.filter_map(|row| of_vital(lang, row))).collect()
+    of_errors(lang, errors)
+        .into_iter()
+        .chain(vitals.filter_map(|row| of_vital(lang, row)))
+        .collect()
 }
 
 fn of_errors(lang: Lang, query: &Value) -> Option<Value> {
     let count = |rows: &Value| {
-        ["totalErrors", "total_errors", "errors", "count"].iter().find_map(|key| number(&rows[0][*key]))
+        ["totalErrors", "total_errors", "errors", "count"]
+            .iter()
+            .find_map(|key| number(&rows[0][*key]))
     };
     let (now, before) = (count(&query["rows"])?, count(&query["previous_rows"]));
     let is_news = before.is_none_or(|before| (now - before).abs() > before * LEAST_SHARE);
@@ -65,25 +70,37 @@ mod tests {
     use super::*;
 
     fn labels(value: &Value) -> Vec<&str> {
-        value.as_array().unwrap().iter().map(|entry| entry["label"].as_str().unwrap()).collect()
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["label"].as_str().unwrap())
+            .collect()
     }
 
     #[test]
     fn only_what_is_bad_or_changed_is_said() {
-        let errors = |now: u32, before: u32| {
-            json!({ "rows": [{ "totalErrors": now }], "previous_rows": [{ "totalErrors": before }] })
-        };
+        let errors = |now: u32, before: u32| json!({ "rows": [{ "totalErrors": now }], "previous_rows": [{ "totalErrors": before }] });
         let vitals = json!({ "rows": [
             { "metric_name": "LCP", "p75": 4100.4 }, { "metric_name": "CLS", "p75": 0.05 },
             { "metric_name": "INP", "p75": "221" }, { "metric_name": "FPS", "p75": 50 },
         ] });
         let found = health(Lang::En, &errors(300, 100), &vitals);
-        assert_eq!(labels(&found), ["JavaScript errors", "LCP (p75)", "INP (p75)"]);
+        assert_eq!(
+            labels(&found),
+            ["JavaScript errors", "LCP (p75)", "INP (p75)"]
+        );
         assert_eq!(found[0]["change"]["text"], "▲ up 200 (+200%)");
-        assert_eq!((&found[1]["value"], &found[1]["verdict"]), (&json!("4.1\u{a0}s"), &json!("poor")));
+        assert_eq!(
+            (&found[1]["value"], &found[1]["verdict"]),
+            (&json!("4.1\u{a0}s"), &json!("poor"))
+        );
         assert_eq!(found[2]["verdict"], "needs work");
         assert_eq!(health(Lang::En, &errors(101, 100), &Value::Null), json!([]));
         assert_eq!(health(Lang::En, &errors(0, 0), &Value::Null), json!([]));
-        assert_eq!(labels(&health(Lang::En, &errors(0, 9), &Value::Null)), ["JavaScript errors"]);
+        assert_eq!(
+            labels(&health(Lang::En, &errors(0, 9), &Value::Null)),
+            ["JavaScript errors"]
+        );
     }
 }

@@ -21,21 +21,86 @@ const WEEKDAYS: [[&str; 7]; 3] = [
 ];
 
 const LONG_WEEKDAYS: [[&str; 7]; 3] = [
-    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-    ["Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"],
-    ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
+    [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ],
+    [
+        "Montag",
+        "Dienstag",
+        "Mittwoch",
+        "Donnerstag",
+        "Freitag",
+        "Samstag",
+        "Sonntag",
+    ],
+    [
+        "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche",
+    ],
 ];
 
 const MONTHS: [[&str; 12]; 3] = [
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
-    ["Jan.", "Feb.", "März", "Apr.", "Mai", "Juni", "Juli", "Aug.", "Sept.", "Okt.", "Nov.", "Dez."],
-    ["janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc."],
+    [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ],
+    [
+        "Jan.", "Feb.", "März", "Apr.", "Mai", "Juni", "Juli", "Aug.", "Sept.", "Okt.", "Nov.",
+        "Dez.",
+    ],
+    [
+        "janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.",
+        "déc.",
+    ],
 ];
 
 const LONG_MONTHS: [[&str; 12]; 3] = [
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"],
-    ["Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"],
-    ["janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"],
+    [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
+    [
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    ],
+    [
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ],
 ];
 
 impl Lang {
@@ -48,7 +113,10 @@ impl Lang {
             "en" => Ok(Self::En),
             "de" => Ok(Self::De),
             "fr" => Ok(Self::Fr),
-            _ => Err(format!("there are no words in the language `{tag}`: use one of {}", LANGUAGES.join(", "))),
+            _ => Err(format!(
+                "there are no words in the language `{tag}`: use one of {}",
+                LANGUAGES.join(", ")
+            )),
         }
     }
 
@@ -141,7 +209,10 @@ impl Lang {
     /// The format is none.
     pub(super) fn date(self, day: NaiveDate, format: &str) -> Result<String, String> {
         use std::fmt::Write as _;
-        let (weekday, month) = (day.weekday().num_days_from_monday() as usize, day.month0() as usize);
+        let (weekday, month) = (
+            day.weekday().num_days_from_monday() as usize,
+            day.month0() as usize,
+        );
         let lang = self as usize;
         let named = format
             .replace("%a", WEEKDAYS[lang][weekday])
@@ -149,7 +220,8 @@ impl Lang {
             .replace("%b", MONTHS[lang][month])
             .replace("%B", LONG_MONTHS[lang][month]);
         let mut text = String::new();
-        write!(text, "{}", day.format(&named)).map_err(|_| format!("`{format}` is no date format"))?;
+        write!(text, "{}", day.format(&named))
+            .map_err(|_| format!("`{format}` is no date format"))?;
         Ok(text)
     }
 
@@ -165,7 +237,8 @@ impl Lang {
     pub(super) fn span(self, start: NaiveDate, end: NaiveDate) -> String {
         let dot = if self == Self::De { "." } else { "" };
         let day = |day, more: &str| {
-            self.date(day, &format!("%a %-d{dot}{more}")).expect("the format is ours")
+            self.date(day, &format!("%a %-d{dot}{more}"))
+                .expect("the format is ours")
         };
         let last = day(end, " %b %Y");
         if start == end {
@@ -217,14 +290,32 @@ mod tests {
 
     #[test]
     fn days_have_the_names_of_their_language() {
-        assert_eq!(Lang::En.date(day("2026-11-03"), "%a %-d %b").unwrap(), "Tue 3 Nov");
-        assert_eq!(Lang::De.date(day("2026-03-03"), "%A, %-d. %B").unwrap(), "Dienstag, 3. März");
+        assert_eq!(
+            Lang::En.date(day("2026-11-03"), "%a %-d %b").unwrap(),
+            "Tue 3 Nov"
+        );
+        assert_eq!(
+            Lang::De.date(day("2026-03-03"), "%A, %-d. %B").unwrap(),
+            "Dienstag, 3. März"
+        );
         assert!(Lang::En.date(day("2026-11-03"), "%Q").is_err());
         let span = |lang: Lang, from: &str, to: &str| lang.span(day(from), day(to));
-        assert_eq!(span(Lang::En, "2026-11-16", "2026-11-22"), "Mon 16 – Sun 22 Nov 2026");
-        assert_eq!(span(Lang::De, "2026-11-30", "2026-12-06"), "Mo 30. Nov. – So 6. Dez. 2026");
-        assert_eq!(span(Lang::Fr, "2026-12-28", "2027-01-03"), "lun. 28 déc. 2026 – dim. 3 janv. 2027");
-        assert_eq!(span(Lang::En, "2026-11-16", "2026-11-16"), "Mon 16 Nov 2026");
+        assert_eq!(
+            span(Lang::En, "2026-11-16", "2026-11-22"),
+            "Mon 16 – Sun 22 Nov 2026"
+        );
+        assert_eq!(
+            span(Lang::De, "2026-11-30", "2026-12-06"),
+            "Mo 30. Nov. – So 6. Dez. 2026"
+        );
+        assert_eq!(
+            span(Lang::Fr, "2026-12-28", "2027-01-03"),
+            "lun. 28 déc. 2026 – dim. 3 janv. 2027"
+        );
+        assert_eq!(
+            span(Lang::En, "2026-11-16", "2026-11-16"),
+            "Mon 16 Nov 2026"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     change::{Change, Kind},
+    lang::Lang,
     rows::{Named, Names},
     words::say,
 };
@@ -59,21 +60,49 @@ impl Move {
             (None, _) => "gone",
             _ => "",
         };
-        let words = if badge.is_empty() { String::new() } else { say(lang, badge, &[]) };
+        let words = if badge.is_empty() {
+            String::new()
+        } else {
+            say(lang, badge, &[])
+        };
         let shown = |value: Option<f64>| lang.num(value.unwrap_or_default());
         let kind = format!("kind_{}", self.place.key());
         json!({
             "kind": self.place.key(), "label": say(lang, &kind, &[]), "name": self.row.name,
             "now": now, "before": before, "difference": self.difference, "badge": words,
             "numbers": say(lang, "moved_from_to", &[("before", &shown(before)), ("now", &shown(now))]),
-            "change": Change::between(lang, Some(now.unwrap_or(0.0)), Some(before.unwrap_or(0.0)), Kind::Count).to_value(),
+            "change": self.change(lang),
         })
+    }
+
+    /// In percent only where both windows have the row.
+    fn change(&self, lang: Lang) -> Value {
+        let change = Change::between(
+            lang,
+            Some(self.row.now.unwrap_or(0.0)),
+            Some(self.row.before.unwrap_or(0.0)),
+            Kind::Count,
+        );
+        if self.row.now.is_some() && self.row.before.is_some() {
+            return change.to_value();
+        }
+        let size = change.difference.unwrap_or_default().abs();
+        let words = say(lang, change.direction, &[("n", &lang.num(size))]);
+        Change {
+            words,
+            percent: None,
+            ..change
+        }
+        .to_value()
     }
 }
 
 /// The moves of some lists, the largest first.
 pub(super) fn moves(lists: &[(Place, &Value)], names: Names<'_>) -> Vec<Move> {
-    let mut found: Vec<Move> = lists.iter().flat_map(|(place, query)| of_list(*place, query, names)).collect();
+    let mut found: Vec<Move> = lists
+        .iter()
+        .flat_map(|(place, query)| of_list(*place, query, names))
+        .collect();
     found.sort_by(|a, b| {
         let by_size = b.difference.abs().total_cmp(&a.difference.abs());
         by_size.then_with(|| a.row.name.cmp(&b.row.name))
@@ -91,11 +120,18 @@ fn of_list(place: Place, query: &Value, names: Names<'_>) -> Vec<Move> {
         let now = row.now.unwrap_or(least_now);
         let before = row.before.unwrap_or(least_before);
         let difference = now - before;
-        let is_news = now.max(before) >= LEAST && difference.abs() >= before * LEAST_SHARE && difference != 0.0;
+        let is_news = now.max(before) >= LEAST
+            && difference.abs() >= before * LEAST_SHARE
+            && difference != 0.0;
         // A row that only one answer has, and that may just have crossed its end, has not moved
-        let is_sure = (row.now.is_some() || difference < 0.0) && (row.before.is_some() || difference > 0.0);
+        let is_sure =
+            (row.now.is_some() || difference < 0.0) && (row.before.is_some() || difference > 0.0);
         let is_own = place == Place::Source && names.is_own_pages(&row.name);
-        (is_news && is_sure && !is_own).then_some(Move { place, row, difference })
+        (is_news && is_sure && !is_own).then_some(Move {
+            place,
+            row,
+            difference,
+        })
     });
     moved.collect()
 }
@@ -117,20 +153,28 @@ fn unseen(query: &Value, rows: &[Named]) -> (f64, f64) {
 /// The row that explains at least half of a change of the whole.
 pub(super) fn driver(query: &Value, names: Names<'_>, difference: f64) -> Option<Move> {
     let moves = moves(&[(Place::Source, query)], names);
-    let mut same_way = moves.into_iter().filter(|m| m.difference.signum() == difference.signum());
-    same_way.next().filter(|m| m.difference.abs() >= difference.abs() / 2.0)
+    let mut same_way = moves
+        .into_iter()
+        .filter(|m| m.difference.signum() == difference.signum());
+    same_way
+        .next()
+        .filter(|m| m.difference.abs() >= difference.abs() / 2.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::lang::Lang;
 
-    const NAMES: Names<'_> = Names { lang: Lang::En, domain: "acme.test" };
+    const NAMES: Names<'_> = Names {
+        lang: Lang::En,
+        domain: "acme.test",
+    };
 
     fn list(now: &[(&str, u32)], before: &[(&str, u32)]) -> Value {
         let rows = |rows: &[(&str, u32)]| -> Value {
-            rows.iter().map(|(name, n)| json!({ "source": name, "visitors": n })).collect()
+            rows.iter()
+                .map(|(name, n)| json!({ "source": name, "visitors": n }))
+                .collect()
         };
         json!({ "rows": rows(now), "previous_rows": rows(before) })
     }
@@ -148,9 +192,16 @@ mod tests {
         let moves = moves(&[(Place::Source, &query)], NAMES);
         assert_eq!(names(&moves), ["hn", "google", "gone"]);
         let first = moves[0].to_value(NAMES);
-        assert_eq!((&first["badge"], &first["numbers"]), (&json!("new in the top"), &json!("from 0 to 150")));
+        assert_eq!(
+            (&first["badge"], &first["numbers"]),
+            (&json!("new in the top"), &json!("from 0 to 150"))
+        );
+        assert_eq!(first["change"]["text"], "▲ up 150");
         assert_eq!(moves[2].to_value(NAMES)["badge"], "gone from the top");
-        assert_eq!(moves[1].to_value(NAMES)["change"]["text"], "▼ down 100 (−33%)");
+        assert_eq!(
+            moves[1].to_value(NAMES)["change"]["text"],
+            "▼ down 100 (−33%)"
+        );
     }
 
     #[test]
@@ -163,19 +214,29 @@ mod tests {
     fn a_row_that_crossed_the_end_of_a_limited_answer_has_moved_no_further_than_that() {
         let common: Vec<(String, u32)> = (0..9).map(|n| (format!("s{n}"), 100)).collect();
         let with = |name: &'static str, n| {
-            let mut rows: Vec<(&str, u32)> = common.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+            let mut rows: Vec<(&str, u32)> =
+                common.iter().map(|(name, n)| (name.as_str(), *n)).collect();
             rows.push((name, n));
             rows
         };
-        let found = moves(&[(Place::Source, &list(&with("came", 90), &with("went", 80)))], NAMES);
+        let found = moves(
+            &[(Place::Source, &list(&with("came", 90), &with("went", 80)))],
+            NAMES,
+        );
         assert_eq!(names(&found), Vec::<&str>::new(), "from at most 80 to 90");
-        let found = moves(&[(Place::Source, &list(&with("came", 95), &with("went", 20)))], NAMES);
+        let found = moves(
+            &[(Place::Source, &list(&with("came", 95), &with("went", 20)))],
+            NAMES,
+        );
         assert_eq!((names(&found), found[0].difference), (vec!["came"], 75.0));
     }
 
     #[test]
     fn the_website_itself_is_no_news_and_a_driver_explains_half() {
-        let query = list(&[("https://acme.test", 500), ("hn", 100)], &[("https://acme.test", 100), ("hn", 1)]);
+        let query = list(
+            &[("https://acme.test", 500), ("hn", 100)],
+            &[("https://acme.test", 100), ("hn", 1)],
+        );
         assert_eq!(names(&moves(&[(Place::Source, &query)], NAMES)), ["hn"]);
         assert_eq!(driver(&query, NAMES, 150.0).unwrap().row.name, "hn");
         assert_eq!(driver(&query, NAMES, 300.0), None);

@@ -8,13 +8,33 @@ use super::{lang::Lang, words::say};
 
 /// Columns that name a row, the best first.
 const NAMES: [&str; 15] = [
-    "path", "source", "referrer", "country_name", "country", "city", "device_type", "browser_name",
-    "os_name", "event_name", "goal_name", "href", "domain", "message", "name",
+    "path",
+    "source",
+    "referrer",
+    "country_name",
+    "country",
+    "city",
+    "device_type",
+    "browser_name",
+    "os_name",
+    "event_name",
+    "goal_name",
+    "href",
+    "domain",
+    "message",
+    "name",
 ];
 
 /// Columns that say how much of a row there is, the best first.
 const AMOUNTS: [&str; 8] = [
-    "visitors", "unique_visitors", "pageviews", "clicks", "total_clicks", "total_events", "sessions", "count",
+    "visitors",
+    "unique_visitors",
+    "pageviews",
+    "clicks",
+    "total_clicks",
+    "total_events",
+    "sessions",
+    "count",
 ];
 
 /// A row, named.
@@ -37,7 +57,10 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 /// The amount of a row: of several columns that could say it, the first that the answer has.
 pub(super) fn amount(row: &Value) -> f64 {
-    AMOUNTS.iter().find_map(|name| number(&row[*name])).unwrap_or_default()
+    AMOUNTS
+        .iter()
+        .find_map(|name| number(&row[*name]))
+        .unwrap_or_default()
 }
 
 /// The names of a list's rows: addresses of sources as their hosts, no source at all as `Direct`.
@@ -52,7 +75,9 @@ impl Names<'_> {
     pub(super) fn of(self, row: &Value) -> String {
         let is_source = |key: &str| key == "source" || key == "referrer";
         let found = NAMES.iter().find_map(|key| {
-            let text = row[*key].as_str().filter(|text| !text.is_empty() || is_source(key))?;
+            let text = row[*key]
+                .as_str()
+                .filter(|text| !text.is_empty() || is_source(key))?;
             Some((*key, text))
         });
         match found {
@@ -63,7 +88,10 @@ impl Names<'_> {
     }
 
     fn source(self, text: &str) -> String {
-        let host = text.trim().trim_start_matches("https://").trim_start_matches("http://");
+        let host = text
+            .trim()
+            .trim_start_matches("https://")
+            .trim_start_matches("http://");
         let host = host.trim_end_matches('/');
         let host = host.strip_prefix("www.").unwrap_or(host);
         if host.is_empty() || host.eq_ignore_ascii_case("direct") {
@@ -89,16 +117,27 @@ impl Names<'_> {
     /// the window before has no answer, `before` is `None` everywhere and the second result false.
     pub(super) fn joined(self, query: &Value) -> (Vec<Named>, bool) {
         let now = self.summed(&query["rows"]);
-        let has_before = query["previous_rows"].as_array().is_some_and(|rows| !rows.is_empty());
-        let mut before: HashMap<String, f64> = self.summed(&query["previous_rows"]).into_iter().collect();
+        let has_before = query["previous_rows"]
+            .as_array()
+            .is_some_and(|rows| !rows.is_empty());
+        let mut before: HashMap<String, f64> =
+            self.summed(&query["previous_rows"]).into_iter().collect();
         let mut rows: Vec<Named> = now
             .into_iter()
             .map(|(name, value)| {
                 let before = before.remove(&name);
-                Named { name, now: Some(value), before }
+                Named {
+                    name,
+                    now: Some(value),
+                    before,
+                }
             })
             .collect();
-        rows.extend(before.into_iter().map(|(name, value)| Named { name, now: None, before: Some(value) }));
+        rows.extend(before.into_iter().map(|(name, value)| Named {
+            name,
+            now: None,
+            before: Some(value),
+        }));
         rows.sort_by(|a, b| {
             let by_size = b.now.unwrap_or(-1.0).total_cmp(&a.now.unwrap_or(-1.0));
             by_size.then_with(|| a.name.cmp(&b.name))
@@ -130,7 +169,10 @@ mod tests {
 
     use super::*;
 
-    const NAMES_OF_ACME: Names<'_> = Names { lang: Lang::En, domain: "www.acme.test" };
+    const NAMES_OF_ACME: Names<'_> = Names {
+        lang: Lang::En,
+        domain: "www.acme.test",
+    };
 
     #[test]
     fn sources_are_hosts_and_none_is_direct() {
@@ -141,7 +183,10 @@ mod tests {
         assert_eq!(of("https://acme.test"), "acme.test (own pages)");
         assert!(NAMES_OF_ACME.is_own_pages("acme.test (own pages)"));
         assert_eq!(NAMES_OF_ACME.of(&json!({ "name": "" })), "(none)");
-        assert_eq!(NAMES_OF_ACME.of(&json!({ "name": "DE", "country_name": "Germany" })), "Germany");
+        assert_eq!(
+            NAMES_OF_ACME.of(&json!({ "name": "DE", "country_name": "Germany" })),
+            "Germany"
+        );
     }
 
     #[test]
@@ -151,9 +196,23 @@ mod tests {
             "previous_rows": [{ "name": "/a", "visitors": 4 }, { "name": "/gone", "visitors": 3 }],
         });
         let (rows, has_before) = NAMES_OF_ACME.joined(&query);
-        let found: Vec<_> = rows.iter().map(|r| (r.name.as_str(), r.now, r.before)).collect();
+        let found: Vec<_> = rows
+            .iter()
+            .map(|r| (r.name.as_str(), r.now, r.before))
+            .collect();
         assert!(has_before);
-        assert_eq!(found, [("/a", Some(9.0), Some(4.0)), ("/b", Some(2.0), None), ("/gone", None, Some(3.0))]);
-        assert!(!NAMES_OF_ACME.joined(&json!({ "rows": [], "previous_rows": null })).1);
+        assert_eq!(
+            found,
+            [
+                ("/a", Some(9.0), Some(4.0)),
+                ("/b", Some(2.0), None),
+                ("/gone", None, Some(3.0))
+            ]
+        );
+        assert!(
+            !NAMES_OF_ACME
+                .joined(&json!({ "rows": [], "previous_rows": null }))
+                .1
+        );
     }
 }

@@ -25,7 +25,9 @@ impl Scene {
     pub(super) fn of(state: &State<'_>) -> TeraResult<Self> {
         let variable = |name: &str| -> TeraResult<Value> {
             let value: Option<tera::Value> = state.get(name)?;
-            Ok(value.map_or(Value::Null, |value| serde_json::to_value(value).unwrap_or_default()))
+            Ok(value.map_or(Value::Null, |value| {
+                serde_json::to_value(value).unwrap_or_default()
+            }))
         };
         let scene = Self::new(
             lang_of(state)?,
@@ -35,8 +37,13 @@ impl Scene {
         );
         let report = variable("report")?;
         let names = report["incomplete"].as_array().into_iter().flatten();
-        let incomplete = names.filter_map(|name| Some(name.as_str()?.to_owned())).collect();
-        Ok(Self { incomplete, ..scene })
+        let incomplete = names
+            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .collect();
+        Ok(Self {
+            incomplete,
+            ..scene
+        })
     }
 
     pub(super) fn new(lang: Lang, website: &Value, window: &Value, previous: &Value) -> Self {
@@ -51,18 +58,26 @@ impl Scene {
     }
 
     pub(super) fn names(&self) -> Names<'_> {
-        Names { lang: self.lang, domain: &self.domain }
+        Names {
+            lang: self.lang,
+            domain: &self.domain,
+        }
     }
 
     /// How many days the window has.
     pub(super) fn days(&self) -> i64 {
-        self.window.map_or(0, |(start, end)| (end - start).num_days() + 1)
+        self.window
+            .map_or(0, |(start, end)| (end - start).num_days() + 1)
     }
 
     /// What the window is called: `day`, `week`, `month` or `days`.
     pub(super) fn unit(&self) -> &'static str {
-        let Some((start, end)) = self.window else { return "days" };
-        let is_month = start.day() == 1 && start.month() == end.month() && end.succ_opt().is_some_and(|next| next.day() == 1);
+        let Some((start, end)) = self.window else {
+            return "days";
+        };
+        let is_month = start.day() == 1
+            && start.month() == end.month()
+            && end.succ_opt().is_some_and(|next| next.day() == 1);
         match self.days() {
             1 => "day",
             7 => "week",
@@ -74,7 +89,11 @@ impl Scene {
     /// What the window before is called: as this one, or `year`.
     pub(super) fn unit_before(&self) -> &'static str {
         match (self.window, self.previous) {
-            (Some((start, _)), Some(previous)) if (start - previous).num_days() > self.days().max(200) => "year",
+            (Some((start, _)), Some(previous))
+                if (start - previous).num_days() > self.days().max(200) =>
+            {
+                "year"
+            }
             _ => self.unit(),
         }
     }
@@ -93,15 +112,20 @@ impl Scene {
 
     /// The window's days in words.
     pub(super) fn span(&self) -> String {
-        self.window.map(|(start, end)| self.lang.span(start, end)).unwrap_or_default()
+        self.window
+            .map(|(start, end)| self.lang.span(start, end))
+            .unwrap_or_default()
     }
 }
 
 /// The language of `report.lang`; English without one.
 pub(super) fn lang_of(state: &State<'_>) -> TeraResult<Lang> {
     let report: Option<tera::Value> = state.get("report")?;
-    let tag = report.as_ref().and_then(|report| report.get_from_path("lang")?.as_str());
-    tag.map_or(Ok(Lang::En), Lang::of).map_err(tera::Error::message)
+    let tag = report
+        .as_ref()
+        .and_then(|report| report.get_from_path("lang")?.as_str());
+    tag.map_or(Ok(Lang::En), Lang::of)
+        .map_err(tera::Error::message)
 }
 
 #[cfg(test)]
@@ -112,16 +136,36 @@ mod tests {
 
     fn scene(start: &str, end: &str, previous: &str) -> Scene {
         let window = json!({ "start": start, "end": end });
-        Scene::new(Lang::En, &Value::Null, &window, &json!({ "start": previous }))
+        Scene::new(
+            Lang::En,
+            &Value::Null,
+            &window,
+            &json!({ "start": previous }),
+        )
     }
 
     #[test]
     fn windows_are_called_what_people_call_them() {
-        assert_eq!(scene("2026-11-16", "2026-11-22", "2026-11-09").before(), "the week before");
-        assert_eq!(scene("2026-11-16", "2026-11-16", "2026-11-15").before(), "the day before");
-        assert_eq!(scene("2026-02-01", "2026-02-28", "2026-01-04").before(), "the month before");
-        assert_eq!(scene("2026-11-01", "2026-11-28", "2026-10-04").before(), "the 28 days before");
+        assert_eq!(
+            scene("2026-11-16", "2026-11-22", "2026-11-09").before(),
+            "the week before"
+        );
+        assert_eq!(
+            scene("2026-11-16", "2026-11-16", "2026-11-15").before(),
+            "the day before"
+        );
+        assert_eq!(
+            scene("2026-02-01", "2026-02-28", "2026-01-04").before(),
+            "the month before"
+        );
+        assert_eq!(
+            scene("2026-11-01", "2026-11-28", "2026-10-04").before(),
+            "the 28 days before"
+        );
         let year = scene("2026-11-16", "2026-11-22", "2025-11-17");
-        assert_eq!((year.before().as_str(), year.legend().1.as_str()), ("the same days last year", "Last year"));
+        assert_eq!(
+            (year.before().as_str(), year.legend().1.as_str()),
+            ("the same days last year", "Last year")
+        );
     }
 }

@@ -25,15 +25,24 @@ struct Lead<'a> {
 impl<'a> Lead<'a> {
     fn of(query: &'a Value) -> Option<Self> {
         let found = ["visitors", "pageviews"].into_iter();
-        let mut found = found.filter_map(|metric| Some((metric, number(&query["current"][metric])?)));
+        let mut found =
+            found.filter_map(|metric| Some((metric, number(&query["current"][metric])?)));
         let (metric, now) = found.next()?;
-        Some(Self { metric, now, before: number(&query["previous"][metric]) })
+        Some(Self {
+            metric,
+            now,
+            before: number(&query["previous"][metric]),
+        })
     }
 
     fn count(&self, scene: &Scene) -> String {
         let n = scene.lang.num(self.now);
         let one = if n == "1" { "_one" } else { "" };
-        say(scene.lang, &format!("count_{}{one}", self.metric), &[("n", &n)])
+        say(
+            scene.lang,
+            &format!("count_{}{one}", self.metric),
+            &[("n", &n)],
+        )
     }
 
     fn change(&self, scene: &Scene) -> Change {
@@ -51,15 +60,22 @@ pub(super) fn headline(scene: &Scene, query: &Value, sources: &Value) -> String 
     if !query["failed"].is_null() {
         return say(lang, "headline_failed", &[]);
     }
-    let Some(lead) = Lead::of(query) else { return String::new() };
+    let Some(lead) = Lead::of(query) else {
+        return String::new();
+    };
     if lead.now == 0.0 {
         return match lead.before {
-            Some(before) if before > 0.0 => say(lang, "headline_zero_after", &[("n", &lang.num(before))]),
+            Some(before) if before > 0.0 => {
+                say(lang, "headline_zero_after", &[("n", &lang.num(before))])
+            }
             _ => say(lang, "headline_zero", &[]),
         };
     }
     let change = lead.change(scene);
-    let driver = change.difference.filter(|_| change.percent.is_some()).and_then(|difference| driver(sources, scene.names(), difference));
+    let driver = change
+        .difference
+        .filter(|_| change.percent.is_some())
+        .and_then(|difference| driver(sources, scene.names(), difference));
     let key = match (change.direction, &driver) {
         ("unknown", _) if scene.previous.is_some() => "headline_first",
         ("unknown", _) => "headline_plain",
@@ -70,25 +86,41 @@ pub(super) fn headline(scene: &Scene, query: &Value, sources: &Value) -> String 
         _ => "headline",
     };
     let driver = driver.map(|moved| moved.row.name).unwrap_or_default();
-    say(lang, key, &[
-        ("count", &lead.count(scene)),
-        ("change", &change.words),
-        ("before", &scene.before()),
-        ("driver", &driver),
-    ])
+    say(
+        lang,
+        key,
+        &[
+            ("count", &lead.count(scene)),
+            ("change", &change.words),
+            ("before", &scene.before()),
+            ("driver", &driver),
+        ],
+    )
 }
 
 /// The website, its number and the direction; the days are the preheader's.
 pub(super) fn subject(scene: &Scene, site: &str, query: &Value) -> String {
     let lang = scene.lang;
     let label = scene.span();
-    let unit = if scene.unit() == "week" { "week" } else { "days" };
+    let unit = if scene.unit() == "week" {
+        "week"
+    } else {
+        "days"
+    };
     let Some(lead) = Lead::of(query).filter(|_| query["failed"].is_null()) else {
         let count = say(lang, "no_numbers", &[]);
-        return say(lang, "subject_days", &[("site", site), ("count", &count), ("label", &label)]);
+        return say(
+            lang,
+            "subject_days",
+            &[("site", site), ("count", &count), ("label", &label)],
+        );
     };
     let count = lead.count(scene);
-    let values = [("site", site), ("count", count.as_str()), ("label", label.as_str())];
+    let values = [
+        ("site", site),
+        ("count", count.as_str()),
+        ("label", label.as_str()),
+    ];
     if lead.is_quiet() {
         return say(lang, &format!("subject_quiet_{unit}"), &values);
     }
@@ -159,17 +191,40 @@ mod tests {
 
     #[test]
     fn the_headline_is_a_sentence_in_every_case() {
-        let of = |now: Value, before: Value| headline(&week(Lang::En), &query(now, before), &Value::Null);
-        assert_eq!(of(visitors(1219), visitors(1069)), "1,219 visitors, up 150 (+14%) on the week before.");
-        assert_eq!(of(visitors(5), visitors(0)), "5 visitors, from none in the week before.");
-        assert_eq!(of(visitors(1), visitors(1)), "1 visitor, as many as in the week before.");
-        assert_eq!(of(visitors(0), visitors(3)), "No visitors in these days; there were 3 before.");
+        let of = |now: Value, before: Value| {
+            headline(&week(Lang::En), &query(now, before), &Value::Null)
+        };
+        assert_eq!(
+            of(visitors(1219), visitors(1069)),
+            "1,219 visitors, up 150 (+14%) on the week before."
+        );
+        assert_eq!(
+            of(visitors(5), visitors(0)),
+            "5 visitors, from none in the week before."
+        );
+        assert_eq!(
+            of(visitors(1), visitors(1)),
+            "1 visitor, as many as in the week before."
+        );
+        assert_eq!(
+            of(visitors(0), visitors(3)),
+            "No visitors in these days; there were 3 before."
+        );
         assert_eq!(of(visitors(0), visitors(0)), "No visitors in these days.");
-        assert_eq!(of(visitors(7), json!(null)), "7 visitors, with nothing to compare them with yet.");
-        assert_eq!(of(json!({ "pageviews": 7 }), json!({ "pageviews": 5 })), "7 page views, up 2 on the week before.");
+        assert_eq!(
+            of(visitors(7), json!(null)),
+            "7 visitors, with nothing to compare them with yet."
+        );
+        assert_eq!(
+            of(json!({ "pageviews": 7 }), json!({ "pageviews": 5 })),
+            "7 page views, up 2 on the week before."
+        );
         assert_eq!(of(json!({}), json!({})), "");
         let alone = scene(Lang::En, &Value::Null);
-        assert_eq!(headline(&alone, &query(visitors(7), json!({})), &Value::Null), "7 visitors.");
+        assert_eq!(
+            headline(&alone, &query(visitors(7), json!({})), &Value::Null),
+            "7 visitors."
+        );
     }
 
     #[test]
@@ -178,24 +233,63 @@ mod tests {
             "rows": [{ "source": "https://news.ycombinator.com", "visitors": 140 }, { "source": "https://", "visitors": 500 }],
             "previous_rows": [{ "source": "https://", "visitors": 490 }],
         });
-        let of = |lang, now, before| headline(&week(lang), &query(visitors(now), visitors(before)), &sources);
-        assert_eq!(of(Lang::En, 1219, 1069), "1,219 visitors, up 150 (+14%) on the week before; most of it from news.ycombinator.com.");
-        assert_eq!(of(Lang::De, 1219, 1069), "1.219 Besucher, plus 150 (+14\u{a0}%) gegenüber der Woche davor; das meiste davon über news.ycombinator.com.");
-        assert_eq!(of(Lang::En, 900, 1069), "900 visitors, down 169 (−16%) on the week before.");
+        let of = |lang, now, before| {
+            headline(
+                &week(lang),
+                &query(visitors(now), visitors(before)),
+                &sources,
+            )
+        };
+        assert_eq!(
+            of(Lang::En, 1219, 1069),
+            "1,219 visitors, up 150 (+14%) on the week before; most of it from news.ycombinator.com."
+        );
+        assert_eq!(
+            of(Lang::De, 1219, 1069),
+            "1.219 Besucher, plus 150 (+14\u{a0}%) gegenüber der Woche davor; das meiste davon über news.ycombinator.com."
+        );
+        assert_eq!(
+            of(Lang::En, 900, 1069),
+            "900 visitors, down 169 (−16%) on the week before."
+        );
     }
 
     #[test]
     fn the_subject_has_the_site_a_number_and_the_direction() {
         let of = |lang, now, before| subject(&week(lang), "Acme", &query(visitors(now), before));
-        assert_eq!(of(Lang::En, 1219, visitors(1069)), "Acme: 1,219 visitors last week (+14%)");
-        assert_eq!(of(Lang::En, 920, visitors(1000)), "Acme: 920 visitors last week (-8%)");
-        assert_eq!(of(Lang::Fr, 1219, visitors(1069)), "Acme : 1\u{a0}219 visiteurs la semaine dernière (+14\u{a0}%)");
-        assert_eq!(of(Lang::En, 3, visitors(5)), "Acme: quiet week (3 visitors)");
-        assert_eq!(of(Lang::En, 0, visitors(500)), "Acme: 0 visitors last week (-100%)");
-        assert_eq!(of(Lang::En, 25, visitors(12)), "Acme: 25 visitors last week (+13)");
+        assert_eq!(
+            of(Lang::En, 1219, visitors(1069)),
+            "Acme: 1,219 visitors last week (+14%)"
+        );
+        assert_eq!(
+            of(Lang::En, 920, visitors(1000)),
+            "Acme: 920 visitors last week (-8%)"
+        );
+        assert_eq!(
+            of(Lang::Fr, 1219, visitors(1069)),
+            "Acme : 1\u{a0}219 visiteurs la semaine dernière (+14\u{a0}%)"
+        );
+        assert_eq!(
+            of(Lang::En, 3, visitors(5)),
+            "Acme: quiet week (3 visitors)"
+        );
+        assert_eq!(
+            of(Lang::En, 0, visitors(500)),
+            "Acme: 0 visitors last week (-100%)"
+        );
+        assert_eq!(
+            of(Lang::En, 25, visitors(12)),
+            "Acme: 25 visitors last week (+13)"
+        );
         assert_eq!(of(Lang::En, 25, json!({})), "Acme: 25 visitors last week");
-        assert_eq!(of(Lang::En, 400, visitors(400)), "Acme: 400 visitors last week (no change)");
+        assert_eq!(
+            of(Lang::En, 400, visitors(400)),
+            "Acme: 400 visitors last week (no change)"
+        );
         let failed = json!({ "current": {}, "failed": "timeout" });
-        assert_eq!(subject(&week(Lang::En), "Acme", &failed), "Acme: no numbers, Mon 16 – Sun 22 Nov 2026");
+        assert_eq!(
+            subject(&week(Lang::En), "Acme", &failed),
+            "Acme: no numbers, Mon 16 – Sun 22 Nov 2026"
+        );
     }
 }

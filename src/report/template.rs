@@ -70,7 +70,9 @@ impl Template {
     pub fn load(folder: &Path, name: &str) -> Result<Self, ReportError> {
         let own = folder.join(name);
         if !own.is_dir() && !embedded::has(name) {
-            return Err(ReportError::Missing { name: name.to_owned() });
+            return Err(ReportError::Missing {
+                name: name.to_owned(),
+            });
         }
         let mut tera = Tera::new();
         filters::register(&mut tera);
@@ -94,13 +96,25 @@ impl Template {
             files.insert(file, path.clone());
             sources.push((path, text));
         }
-        let yaml = sources.iter().rev().find(|(path, _)| Some(path) == files.get("report.yaml"));
+        let yaml = sources
+            .iter()
+            .rev()
+            .find(|(path, _)| Some(path) == files.get("report.yaml"));
         if let Some((_, text)) = yaml {
-            needs = serde_yaml::from_str(text).map_err(|source| ReportError::Needs { name: name.to_owned(), source })?;
+            needs = serde_yaml::from_str(text).map_err(|source| ReportError::Needs {
+                name: name.to_owned(),
+                source,
+            })?;
         }
         sources.retain(|(path, _)| !path.ends_with(".yaml"));
-        tera.add_raw_templates(sources).map_err(|e| wrong(name, e))?;
-        Ok(Self { name: name.to_owned(), needs, tera, files })
+        tera.add_raw_templates(sources)
+            .map_err(|e| wrong(name, e))?;
+        Ok(Self {
+            name: name.to_owned(),
+            needs,
+            tera,
+            files,
+        })
     }
 
     /// What it needs.
@@ -131,8 +145,17 @@ impl Template {
         let text = render("body.txt", &values)?;
         let images = mem::take(&mut *pictures.lock().unwrap_or_else(PoisonError::into_inner));
         // A picture of the text part has no place
-        let images = images.into_iter().filter(|image| html.contains(&image.cid)).collect();
-        Ok(Rendered { subject, preheader, html, text, images })
+        let images = images
+            .into_iter()
+            .filter(|image| html.contains(&image.cid))
+            .collect();
+        Ok(Rendered {
+            subject,
+            preheader,
+            html,
+            text,
+            images,
+        })
     }
 
     /// Styles go into their elements, because Gmail on phones and Outlook read little else. What
@@ -142,7 +165,10 @@ impl Template {
             return Ok(html);
         }
         let inliner = CSSInliner::options().load_remote_stylesheets(false).build();
-        inliner.inline(&html).map_err(|source| ReportError::Styles { name: self.name.clone(), source })
+        inliner.inline(&html).map_err(|source| ReportError::Styles {
+            name: self.name.clone(),
+            source,
+        })
     }
 }
 
@@ -153,17 +179,32 @@ fn own_file(own: &Path, name: &str, file: &'static str) -> Result<Option<String>
     }
     match std::fs::read_to_string(own.join(file)) {
         Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && (file == OPTIONAL || embedded::has(name)) => Ok(None),
-        Err(source) => Err(ReportError::File { name: name.to_owned(), file, source }),
+        Err(e)
+            if e.kind() == std::io::ErrorKind::NotFound
+                && (file == OPTIONAL || embedded::has(name)) =>
+        {
+            Ok(None)
+        }
+        Err(source) => Err(ReportError::File {
+            name: name.to_owned(),
+            file,
+            source,
+        }),
     }
 }
 
 /// No line break and no other control character: a name of the data cannot make a header of the mail.
 fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() && c != '\u{a0}' || c.is_control());
-    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn wrong(name: &str, source: tera::Error) -> ReportError {
-    ReportError::Tera { name: name.to_owned(), source: Box::new(source) }
+    ReportError::Tera {
+        name: name.to_owned(),
+        source: Box::new(source),
+    }
 }

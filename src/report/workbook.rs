@@ -20,7 +20,10 @@ const MOST_ROWS: usize = 1_048_576;
 /// # Errors
 /// There are more rows or columns than a sheet holds.
 pub fn workbook(name: &str, rows: &[Value], date: NaiveDate) -> Result<Vec<u8>, ReportError> {
-    let wrong = |source| ReportError::Workbook { name: name.to_owned(), source };
+    let wrong = |source| ReportError::Workbook {
+        name: name.to_owned(),
+        source,
+    };
     filled(name, rows, date).map_err(wrong)
 }
 
@@ -31,7 +34,11 @@ fn filled(name: &str, rows: &[Value], date: NaiveDate) -> Result<Vec<u8>, XlsxEr
     let mut workbook = Workbook::new();
     // The time of making would change the bytes
     let made = ExcelDateTime::parse_from_str(&date.to_string())?;
-    workbook.set_properties(&DocProperties::new().set_title(name).set_creation_datetime(&made));
+    workbook.set_properties(
+        &DocProperties::new()
+            .set_title(name)
+            .set_creation_datetime(&made),
+    );
     let sheet = workbook.add_worksheet();
     sheet.set_name(sheet_name(name))?;
     let columns = columns(rows);
@@ -48,13 +55,22 @@ fn filled(name: &str, rows: &[Value], date: NaiveDate) -> Result<Vec<u8>, XlsxEr
     sheet.set_freeze_panes(1, 0)?;
     if let (Some(last), false) = (columns.len().checked_sub(1), rows.is_empty()) {
         let last = u16::try_from(last).map_err(|_| XlsxError::RowColumnLimitError)?;
-        sheet.autofilter(0, 0, u32::try_from(rows.len()).map_err(|_| XlsxError::RowColumnLimitError)?, last)?;
+        sheet.autofilter(
+            0,
+            0,
+            u32::try_from(rows.len()).map_err(|_| XlsxError::RowColumnLimitError)?,
+            last,
+        )?;
     }
     workbook.save_to_buffer()
 }
 
 /// Writes a cell as what it is; how wide it reads.
-fn write(sheet: &mut Worksheet, (row, column): (u32, u16), value: &Value) -> Result<usize, XlsxError> {
+fn write(
+    sheet: &mut Worksheet,
+    (row, column): (u32, u16),
+    value: &Value,
+) -> Result<usize, XlsxError> {
     let text = shown(value);
     match value {
         Value::Null => return Ok(0),
@@ -71,7 +87,12 @@ fn write(sheet: &mut Worksheet, (row, column): (u32, u16), value: &Value) -> Res
         },
         _ => match as_time(&text) {
             Some((time, format)) => {
-                sheet.write_datetime_with_format(row, column, &time, &Format::new().set_num_format(format))?;
+                sheet.write_datetime_with_format(
+                    row,
+                    column,
+                    &time,
+                    &Format::new().set_num_format(format),
+                )?;
             }
             None => {
                 sheet.write_string(row, column, fitting(&text))?;
@@ -84,13 +105,17 @@ fn write(sheet: &mut Worksheet, (row, column): (u32, u16), value: &Value) -> Res
 /// A day, or a day and time, as the API writes them; with the format that shows it.
 fn as_time(text: &str) -> Option<(ExcelDateTime, &'static str)> {
     let is_day = text.len() == 10 && text.parse::<NaiveDate>().is_ok();
-    let is_time = text.len() == 19 && chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").is_ok();
+    let is_time = text.len() == 19
+        && chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").is_ok();
     let format = match (is_day, is_time) {
         (true, _) => "yyyy-mm-dd",
         (_, true) => "yyyy-mm-dd hh:mm:ss",
         _ => return None,
     };
-    Some((ExcelDateTime::parse_from_str(&text.replace(' ', "T")).ok()?, format))
+    Some((
+        ExcelDateTime::parse_from_str(&text.replace(' ', "T")).ok()?,
+        format,
+    ))
 }
 
 /// Comma separated values in UTF-8 (RFC 4180). A text that a spreadsheet would run as a formula
@@ -104,10 +129,12 @@ pub fn csv(rows: &[Value]) -> Vec<u8> {
     };
     line(&mut columns.iter().map(|column| quoted(column)));
     for row in rows {
-        line(&mut columns.iter().map(|column| match &row[column.as_str()] {
-            Value::String(text) => quoted(&harmless(text)),
-            value => quoted(&shown(value)),
-        }));
+        line(
+            &mut columns.iter().map(|column| match &row[column.as_str()] {
+                Value::String(text) => quoted(&harmless(text)),
+                value => quoted(&shown(value)),
+            }),
+        );
     }
     out.into_bytes()
 }
@@ -157,8 +184,16 @@ fn fitting(text: &str) -> String {
 
 /// At most 31 letters, none of those that Excel refuses.
 fn sheet_name(name: &str) -> String {
-    let plain: String = name.chars().map(|c| if "[]:*?/\\'".contains(c) { '_' } else { c }).take(31).collect();
-    if plain.trim().is_empty() { "rows".to_owned() } else { plain }
+    let plain: String = name
+        .chars()
+        .map(|c| if "[]:*?/\\'".contains(c) { '_' } else { c })
+        .take(31)
+        .collect();
+    if plain.trim().is_empty() {
+        "rows".to_owned()
+    } else {
+        plain
+    }
 }
 
 #[cfg(test)]
@@ -184,13 +219,20 @@ mod tests {
         use std::io::Read as _;
         let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
         let mut text = String::new();
-        archive.by_name(name).unwrap().read_to_string(&mut text).unwrap();
+        archive
+            .by_name(name)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         text
     }
 
     #[test]
     fn the_same_rows_give_the_same_workbook() {
-        let (one, two) = (workbook("pages", &rows(), day()).unwrap(), workbook("pages", &rows(), day()).unwrap());
+        let (one, two) = (
+            workbook("pages", &rows(), day()).unwrap(),
+            workbook("pages", &rows(), day()).unwrap(),
+        );
         assert_eq!(one, two);
         assert!(part(&one, "docProps/core.xml").contains("2026-11-22T00:00:00Z"));
     }
@@ -200,9 +242,15 @@ mod tests {
         let bytes = workbook("pages", &rows(), day()).unwrap();
         let sheet = part(&bytes, "xl/worksheets/sheet1.xml");
         assert!(!sheet.contains("<f>"), "{sheet}");
-        assert!(sheet.contains("state=\"frozen\"") && sheet.contains("ySplit=\"1\""), "{sheet}");
+        assert!(
+            sheet.contains("state=\"frozen\"") && sheet.contains("ySplit=\"1\""),
+            "{sheet}"
+        );
         // 22 November 2026 in Excel's days, and a number that is one
-        assert!(sheet.contains("<v>46348</v>") && sheet.contains("<v>12</v>"), "{sheet}");
+        assert!(
+            sheet.contains("<v>46348</v>") && sheet.contains("<v>12</v>"),
+            "{sheet}"
+        );
         assert!(sheet.contains("customWidth=\"1\""), "{sheet}");
         assert!(part(&bytes, "xl/sharedStrings.xml").contains("=HYPERLINK"));
     }
@@ -219,7 +267,13 @@ mod tests {
     fn odd_names_and_no_rows_make_a_workbook_all_the_same() {
         workbook("a/b:c*?[]'", &[], day()).unwrap();
         let long = json!({ "path": "x".repeat(40_000), "id": 12_345_678_901_234_567_890_u64 });
-        let sheet = part(&workbook("q", &[long], day()).unwrap(), "xl/worksheets/sheet1.xml");
-        assert!(!sheet.contains("1234567890"), "too large for a number, so a text");
+        let sheet = part(
+            &workbook("q", &[long], day()).unwrap(),
+            "xl/worksheets/sheet1.xml",
+        );
+        assert!(
+            !sheet.contains("1234567890"),
+            "too large for a number, so a text"
+        );
     }
 }

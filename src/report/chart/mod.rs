@@ -87,11 +87,7 @@ pub(super) enum ChartError {
 }
 
 /// Draws an SVG of ours.
-fn image(
-    svg: &svg::Svg,
-    (width, height): (u32, u32),
-    alt: String,
-) -> Result<Image, ChartError> {
+fn image(svg: &svg::Svg, (width, height): (u32, u32), alt: String) -> Result<Image, ChartError> {
     let options = Options {
         font_family: font::FAMILY.to_owned(),
         fontdb: font::FONTS.clone(),
@@ -101,7 +97,11 @@ fn image(
     let too_large = || ChartError::Size { width, height };
     let mut pixels = Pixmap::new(width * SCALE, height * SCALE).ok_or_else(too_large)?;
     let scale = SCALE as f32;
-    resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
+    resvg::render(
+        &tree,
+        Transform::from_scale(scale, scale),
+        &mut pixels.as_mut(),
+    );
     let png = packed(pixels)?;
     let hash = hex::encode(&Sha256::digest(&png)[..10]);
     Ok(Image {

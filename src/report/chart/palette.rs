@@ -19,7 +19,11 @@ pub(super) struct Indexed {
 /// `None` where there are more colours than a palette has, even with edges in steps.
 pub(super) fn indexed(rgba: &[u8]) -> Option<Indexed> {
     let mut places: HashMap<[u8; 4], u8> = HashMap::new();
-    let mut indexed = Indexed { colors: Vec::new(), alphas: Vec::new(), pixels: Vec::with_capacity(rgba.len() / 4) };
+    let mut indexed = Indexed {
+        colors: Vec::new(),
+        alphas: Vec::new(),
+        pixels: Vec::with_capacity(rgba.len() / 4),
+    };
     // Neighbours are mostly alike
     let mut last = ([0; 4], None);
     for pixel in rgba.chunks_exact(4) {
@@ -34,7 +38,11 @@ pub(super) fn indexed(rgba: &[u8]) -> Option<Indexed> {
     Some(indexed)
 }
 
-fn place_of(color: [u8; 4], places: &mut HashMap<[u8; 4], u8>, indexed: &mut Indexed) -> Option<u8> {
+fn place_of(
+    color: [u8; 4],
+    places: &mut HashMap<[u8; 4], u8>,
+    indexed: &mut Indexed,
+) -> Option<u8> {
     if let Some(place) = places.get(&color) {
         return Some(*place);
     }
@@ -52,8 +60,15 @@ fn stepped([red, green, blue, alpha]: [u8; 4]) -> [u8; 4] {
     if alpha == 0 {
         return [0; 4];
     }
-    let near = |own: &[u8; 3]| own.iter().zip([red, green, blue]).all(|(a, b)| a.abs_diff(b) <= 20);
-    let [red, green, blue] = OWN.into_iter().find(near).unwrap_or([step(red), step(green), step(blue)]);
+    let near = |own: &[u8; 3]| {
+        own.iter()
+            .zip([red, green, blue])
+            .all(|(a, b)| a.abs_diff(b) <= 20)
+    };
+    let [red, green, blue] =
+        OWN.into_iter()
+            .find(near)
+            .unwrap_or([step(red), step(green), step(blue)]);
     [red, green, blue, alpha]
 }
 
@@ -73,8 +88,13 @@ mod tests {
     #[test]
     fn own_colors_stay_and_a_photograph_has_no_palette() {
         let two = indexed(&[0x4f, 0x7f, 0xf0, 255, 0x4f, 0x7f, 0xf0, 255, 0, 0, 0, 3]).unwrap();
-        assert_eq!((two.colors, two.alphas, two.pixels), (vec![0x4f, 0x7f, 0xf0, 0, 0, 0], vec![255, 0], vec![0, 0, 1]));
-        let many: Vec<u8> = (0..=255_u8).flat_map(|n| (0..=15).flat_map(move |m: u8| [n, m * 17, n / 2, 255])).collect();
+        assert_eq!(
+            (two.colors, two.alphas, two.pixels),
+            (vec![0x4f, 0x7f, 0xf0, 0, 0, 0], vec![255, 0], vec![0, 0, 1])
+        );
+        let many: Vec<u8> = (0..=255_u8)
+            .flat_map(|n| (0..=15).flat_map(move |m: u8| [n, m * 17, n / 2, 255]))
+            .collect();
         assert!(indexed(&many).is_none());
     }
 }

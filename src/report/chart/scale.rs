@@ -7,7 +7,10 @@ pub(super) fn round_top(most: f64) -> f64 {
     }
     let power = 10_f64.powf(most.log10().floor());
     let steps = [1.0, 1.2, 1.6, 2.0, 2.4, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-    let found = steps.iter().map(|step| step * power).find(|top| *top >= most);
+    let found = steps
+        .iter()
+        .map(|step| step * power)
+        .find(|top| *top >= most);
     found.unwrap_or(most)
 }
 

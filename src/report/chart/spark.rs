@@ -14,7 +14,10 @@ impl Spark<'_> {
     /// # Errors
     /// There are no values, or one has no place.
     pub(in crate::report) fn draw(self) -> Result<Image, ChartError> {
-        checked(self.values.iter().map(|value| ("sparkline", *value)), self.size)?;
+        checked(
+            self.values.iter().map(|value| ("sparkline", *value)),
+            self.size,
+        )?;
         let (width, height) = (f64::from(self.size.0), f64::from(self.size.1));
         // Of zeros the line lies on the base
         let most = self.values.iter().copied().fold(0.0, f64::max).max(1.0);

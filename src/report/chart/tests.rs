@@ -29,10 +29,13 @@ fn pixels(image: &Image) -> (u32, u32, Vec<u8>) {
 }
 
 fn of_color(image: &Image, color: [u8; 3]) -> usize {
-    let near = |pixel: &[u8]| {
-        pixel[3] > 200 && pixel.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 4)
-    };
-    pixels(image).2.chunks_exact(4).filter(|pixel| near(pixel)).count()
+    let near =
+        |pixel: &[u8]| pixel[3] > 200 && pixel.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 4);
+    pixels(image)
+        .2
+        .chunks_exact(4)
+        .filter(|pixel| near(pixel))
+        .count()
 }
 
 const BLUE: [u8; 3] = [0x4f, 0x7f, 0xf0];
@@ -73,21 +76,46 @@ fn the_same_numbers_make_the_same_bytes_and_the_same_name() {
 #[test]
 fn a_week_of_zeros_is_a_chart_and_no_week_is_none() {
     daily(&week([0.0; 7]), &[Some(0.0); 7]).unwrap();
-    assert!(daily(&[], &[]).unwrap_err().to_string().contains("no values"));
+    assert!(
+        daily(&[], &[])
+            .unwrap_err()
+            .to_string()
+            .contains("no values")
+    );
     let odd = daily(&week([1.0, f64::NAN, 0.0, 0.0, 0.0, 0.0, 0.0]), &[]).unwrap_err();
-    assert_eq!(odd.to_string(), "the chart's value `NaN` for `Tue` is no number from 0");
+    assert_eq!(
+        odd.to_string(),
+        "the chart's value `NaN` for `Tue` is no number from 0"
+    );
     let below = daily(&week([1.0; 7]), &[Some(-3.0)]).unwrap_err();
-    assert!(below.to_string().contains("`-3` for `Week before`"), "{below}");
-    let spark = Spark { values: &[], size: (120, 28), alt: String::new() };
+    assert!(
+        below.to_string().contains("`-3` for `Week before`"),
+        "{below}"
+    );
+    let spark = Spark {
+        values: &[],
+        size: (120, 28),
+        alt: String::new(),
+    };
     assert!(spark.draw().is_err());
-    let large = Spark { values: &[1.0], size: (12_000, 28), alt: String::new() };
+    let large = Spark {
+        values: &[1.0],
+        size: (12_000, 28),
+        alt: String::new(),
+    };
     assert!(large.draw().unwrap_err().to_string().contains("12000"));
 }
 
 #[test]
 fn numbers_of_any_size_and_a_whole_year_fit() {
-    daily(&week([4e12, 1.0, 3e9, 0.0, 5e5, 1e12, 2e12]), &[Some(3e12); 7]).unwrap();
-    let year: Vec<_> = (0..365).map(|n| (n.to_string(), f64::from(n % 40))).collect();
+    daily(
+        &week([4e12, 1.0, 3e9, 0.0, 5e5, 1e12, 2e12]),
+        &[Some(3e12); 7],
+    )
+    .unwrap();
+    let year: Vec<_> = (0..365)
+        .map(|n| (n.to_string(), f64::from(n % 40)))
+        .collect();
     let image = daily(&year, &vec![Some(3.0); 365]).unwrap();
     assert!(image.png.len() < 40_000, "{} bytes", image.png.len());
 }
@@ -97,11 +125,23 @@ fn names_that_the_font_lacks_are_an_ellipsis_and_nothing_is_markup() {
     let rows = [
         ("</text><script>alert(1)</script>".to_owned(), 12_345.0),
         ("مرحبا 🎉".to_owned(), 9.0),
-        ("/a/very/long/path/that/has/no/end/at/all/and/goes/on".to_owned(), 0.0),
+        (
+            "/a/very/long/path/that/has/no/end/at/all/and/goes/on".to_owned(),
+            0.0,
+        ),
     ];
-    let chart = Lying { rows: &rows, width: 560, lang: Lang::En, alt: "\"<b>".to_owned() };
+    let chart = Lying {
+        rows: &rows,
+        width: 560,
+        lang: Lang::En,
+        alt: "\"<b>".to_owned(),
+    };
     let image = chart.draw().unwrap();
     assert_eq!((image.width, image.height), (560, 76));
-    assert!(image.tag().contains("alt=\"&quot;&lt;b&gt;\""), "{}", image.tag());
+    assert!(
+        image.tag().contains("alt=\"&quot;&lt;b&gt;\""),
+        "{}",
+        image.tag()
+    );
     assert_eq!(super::font::writable("مرحبا 🎉", 20), "… …");
 }
