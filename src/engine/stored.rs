@@ -8,6 +8,7 @@ use super::outgoing::{Attached, Outgoing, Recipients};
 use crate::{
     domain::run::WindowRecord,
     mail::{Attachment, Inline},
+    report::Image,
     store::Archive,
 };
 
@@ -98,7 +99,7 @@ impl StoredMail {
             subject: rendered.subject.clone(),
             html: rendered.html.clone(),
             text: rendered.text.clone(),
-            images: Vec::new(),
+            images: rendered.images.iter().map(picture).collect(),
             attachments: mail.attachments.iter().map(Attached::to_mail).collect(),
             context: mail.context.to_string(),
             template_hash,
@@ -199,6 +200,16 @@ impl StoredMail {
         Ok(files
             .chain([index.html, index.text, index.context])
             .collect())
+    }
+}
+
+/// A picture of a rendered report, as a part of a message.
+pub(super) fn picture(image: &Image) -> Inline {
+    Inline {
+        cid: image.cid.clone(),
+        mime: "image/png".to_owned(),
+        bytes: image.png.clone(),
+        name: format!("{}.png", image.cid),
     }
 }
 
