@@ -351,3 +351,33 @@ fn mails_older_than_keep_are_gone() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("`mail.keep`"), "{error}");
 }
+
+#[test]
+fn one_message_to_several_is_recorded_for_each_of_them() {
+    let fault = Fault {
+        stage: Stage::Rcpt,
+        deed: Deed::Answer("550 5.1.1 no such user"),
+        time: 2,
+    };
+    let sink = Sink::start(vec![fault]);
+    let workspace = workspace(&sink, &three());
+    let job = workspace.path().join("jobs/mail.yaml");
+    let text = std::fs::read_to_string(&job).unwrap();
+    let lists =
+        "to: [ann@example.org], cc: [bob@example.org], bcc: [cem@example.org], together: true";
+    let list = "to: [ann@example.org, bob@example.org, cem@example.org]";
+    std::fs::write(&job, text.replace(list, lists)).unwrap();
+    let (code, first) = run(&workspace, &["run", "mail"]);
+    assert_eq!(
+        (code, states(&first)),
+        (3, vec!["sent", "refused", "sent"]),
+        "{first:#}"
+    );
+    let taken = sink.taken();
+    assert_eq!(taken[0].to, ["ann@example.org", "cem@example.org"]);
+    let raw = String::from_utf8_lossy(&taken[0].data).into_owned();
+    assert!(raw.contains("Cc: bob@example.org") && !raw.contains("cem@example.org"));
+    let (_, second) = run(&workspace, &["run", "mail"]);
+    assert_eq!(states(&second), ["already_sent", "sent", "already_sent"]);
+    assert!(three().iter().all(|to| sink.count(to) == 1));
+}
