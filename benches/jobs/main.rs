@@ -10,6 +10,7 @@ mod child;
 mod export;
 mod limiter;
 mod machine;
+mod mail;
 mod pieces;
 mod project;
 mod rate;
@@ -56,6 +57,8 @@ enum Bench {
     Limiter(limiter::LimiterArgs),
     /// Requests of a year's backfill
     Backfill(backfill::BackfillArgs),
+    /// What a message to one more recipient costs
+    Mail(mail::MailArgs),
     /// The parent of one measured run
     #[command(hide = true)]
     Child {
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Some(Bench::Export(args)) => export::run(args, binary),
         Some(Bench::Limiter(args)) => limiter::run(args, binary),
         Some(Bench::Backfill(args)) => backfill::run(args, binary),
+        Some(Bench::Mail(args)) => mail::run(args, binary),
         Some(Bench::Child { costs, command }) => child::parent(costs, command),
     };
     match done {

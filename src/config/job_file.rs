@@ -19,18 +19,7 @@ use super::{
 use crate::domain::job::Job;
 
 /// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 10] = [
-    "together",
-    "attach",
-    "when",
-    "on_error",
-    "ping",
-    "on_failure",
-    "on_recovery",
-    "on_success",
-    "cc",
-    "bcc",
-];
+pub(super) const NOT_BUILT_YET: [&str; 4] = ["ping", "on_failure", "on_recovery", "on_success"];
 
 /// What is taken into every job file.
 pub(super) struct Surroundings<'a> {
@@ -162,6 +151,22 @@ impl JobSource {
         hint: Option<String>,
     ) -> Problem {
         self.problem(&Finding::value(pointer, message, hint))
+    }
+
+    /// A problem of a part (in bytes) of one of the job's texts.
+    pub fn problem_in(
+        &self,
+        pointer: &str,
+        part: std::ops::Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Problem {
+        let whole = self.source.value.pointer(pointer);
+        let text = whole.and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.problem(&Finding {
+            part: Some((text, part)),
+            ..Finding::value(pointer, message, hint)
+        })
     }
 
     fn problems(&self, findings: &[Finding]) -> Vec<Problem> {
