@@ -36,6 +36,7 @@ pub(super) fn kpis(lang: Lang, query: &Value) -> Value {
         };
         Some(json!({
             "name": name, "label": label(lang, name, query), "value": kind.show(lang, value),
+            "short": if *kind == Kind::Count { lang.figure(value) } else { kind.show(lang, value) },
             "change": change.to_value(), "good": good, "verdict": verdict,
         }))
     };
@@ -84,7 +85,7 @@ pub(super) fn days(lang: Lang, query: &Value, by: &str) -> Value {
         };
         let dot = if lang == Lang::De { "." } else { "" };
         json!({
-            "date": day["date"], "label": named(&format!("%a %-d{dot} %b")), "short": named(&format!("%a %-d{dot}")),
+            "date": day["date"], "label": named(&format!("%a %-d{dot} %b")), "short": named(&format!("%a %-d{dot}")), "weekday": named("%a"), "number": named(&format!("%-d{dot}")),
             "value": value(day), "before": before.get(at).map(value), "share": (value(day) / most * 100.0).round(),
         })
     };

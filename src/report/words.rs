@@ -364,6 +364,10 @@ const WORDS: &[(&str, [&str; 3])] = &[
         ],
     ),
     ("unnamed", ["(none)", "(ohne)", "(aucun)"]),
+    (
+        "and_more",
+        ["and {n} more", "und {n} weitere", "et {n} autres"],
+    ),
     // The end
     ("days_of", ["{zone} days", "Tage in {zone}", "jours {zone}"]),
     (
