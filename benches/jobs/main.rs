@@ -13,6 +13,7 @@ mod machine;
 mod pieces;
 mod project;
 mod rate;
+mod report;
 mod rows;
 mod server;
 
@@ -56,6 +57,8 @@ enum Bench {
     Limiter(limiter::LimiterArgs),
     /// Requests of a year's backfill
     Backfill(backfill::BackfillArgs),
+    /// CPU of a report with its chart, once the data are there
+    Report(report::ReportArgs),
     /// The parent of one measured run
     #[command(hide = true)]
     Child {
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Some(Bench::Export(args)) => export::run(args, binary),
         Some(Bench::Limiter(args)) => limiter::run(args, binary),
         Some(Bench::Backfill(args)) => backfill::run(args, binary),
+        Some(Bench::Report(args)) => report::run(args),
         Some(Bench::Child { costs, command }) => child::parent(costs, command),
     };
     match done {

@@ -112,6 +112,9 @@ pub(super) fn top(scene: &Scene, query: &Value, count: usize, total: Option<f64>
     rows.iter().take(count).filter_map(entry).collect()
 }
 
+/// Longer addresses make a mail that Gmail cuts off; browsers and proxies refuse many of them too.
+const LONGEST_LINK: usize = 2000;
+
 /// The address of a page of the website; of other names none.
 fn url_of(domain: &str, path: &str) -> Option<String> {
     let is_path = path.starts_with('/') && !path.starts_with("//");
@@ -124,7 +127,7 @@ fn url_of(domain: &str, path: &str) -> Option<String> {
         .join(path)
         .ok()
         .filter(|joined| plain && joined.host() == url.host())?;
-    Some(joined.into())
+    Some(String::from(joined)).filter(|url| url.len() <= LONGEST_LINK)
 }
 
 /// The sums that have reached at least one: `{name, value, before, change}` of a list of events.
