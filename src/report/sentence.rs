@@ -181,7 +181,7 @@ mod tests {
         scene(lang, &json!({ "start": "2026-11-09" }))
     }
 
-    fn query(now: Value, before: Value) -> Value {
+    fn query(now: &Value, before: &Value) -> Value {
         json!({ "current": now, "previous": before })
     }
 
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn the_headline_is_a_sentence_in_every_case() {
         let of = |now: Value, before: Value| {
-            headline(&week(Lang::En), &query(now, before), &Value::Null)
+            headline(&week(Lang::En), &query(&now, &before), &Value::Null)
         };
         assert_eq!(
             of(visitors(1219), visitors(1069)),
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(of(json!({}), json!({})), "");
         let alone = scene(Lang::En, &Value::Null);
         assert_eq!(
-            headline(&alone, &query(visitors(7), json!({})), &Value::Null),
+            headline(&alone, &query(&visitors(7), &json!({})), &Value::Null),
             "7 visitors."
         );
     }
@@ -236,7 +236,7 @@ mod tests {
         let of = |lang, now, before| {
             headline(
                 &week(lang),
-                &query(visitors(now), visitors(before)),
+                &query(&visitors(now), &visitors(before)),
                 &sources,
             )
         };
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_subject_has_the_site_a_number_and_the_direction() {
-        let of = |lang, now, before| subject(&week(lang), "Acme", &query(visitors(now), before));
+        let of = |lang, now, before| subject(&week(lang), "Acme", &query(&visitors(now), &before));
         assert_eq!(
             of(Lang::En, 1219, visitors(1069)),
             "Acme: 1,219 visitors last week (+14%)"

@@ -106,7 +106,7 @@ impl Template {
                 source,
             })?;
         }
-        sources.retain(|(path, _)| !path.ends_with(".yaml"));
+        sources.retain(|(path, _)| !path.ends_with("/report.yaml"));
         tera.add_raw_templates(sources)
             .map_err(|e| wrong(name, e))?;
         Ok(Self {
