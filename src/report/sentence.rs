@@ -102,11 +102,7 @@ pub(super) fn headline(scene: &Scene, query: &Value, sources: &Value) -> String 
 pub(super) fn subject(scene: &Scene, site: &str, query: &Value) -> String {
     let lang = scene.lang;
     let label = scene.span();
-    let unit = if scene.unit() == "week" {
-        "week"
-    } else {
-        "days"
-    };
+    let unit = if scene.is_week() { "week" } else { "days" };
     let Some(lead) = Lead::of(query).filter(|_| query["failed"].is_null()) else {
         let count = say(lang, "no_numbers", &[]);
         return say(
@@ -251,6 +247,17 @@ mod tests {
         assert_eq!(
             of(Lang::En, 900, 1069),
             "900 visitors, down 169 (−16%) on the week before."
+        );
+    }
+
+    #[test]
+    fn seven_days_from_a_tuesday_on_are_not_last_week() {
+        let window = json!({ "start": "2026-11-10", "end": "2026-11-16" });
+        let scene = Scene::new(Lang::En, &Value::Null, &window, &Value::Null);
+        let subject = subject(&scene, "Acme", &query(&visitors(40), &visitors(20)));
+        assert_eq!(
+            subject,
+            "Acme: 40 visitors, Tue 10 – Mon 16 Nov 2026 (+100%)"
         );
     }
 
