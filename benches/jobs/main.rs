@@ -14,6 +14,7 @@ mod mail;
 mod pieces;
 mod project;
 mod rate;
+mod report;
 mod rows;
 mod server;
 
@@ -59,6 +60,8 @@ enum Bench {
     Backfill(backfill::BackfillArgs),
     /// What a message to one more recipient costs
     Mail(mail::MailArgs),
+    /// CPU of a report with its chart, once the data are there
+    Report(report::ReportArgs),
     /// The parent of one measured run
     #[command(hide = true)]
     Child {
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Some(Bench::Limiter(args)) => limiter::run(args, binary),
         Some(Bench::Backfill(args)) => backfill::run(args, binary),
         Some(Bench::Mail(args)) => mail::run(args, binary),
+        Some(Bench::Report(args)) => report::run(args),
         Some(Bench::Child { costs, command }) => child::parent(costs, command),
     };
     match done {

@@ -100,12 +100,12 @@ impl Change {
             _ if self.direction == "same" => say(lang, "same", &[]),
             Kind::Rate => how_much(&say(lang, "points", &[("n", &lang.decimal(size, 1))])),
             Kind::Duration => how_much(&lang.duration(size)),
-            Kind::Count if before == 0.0 => say(lang, "from_none", &[("n", &lang.num(now))]),
+            Kind::Count if before == 0.0 => say(lang, "from_none", &[("n", &lang.figure(now))]),
             Kind::Count => {
                 let by = self
                     .percent
                     .map(|percent| format!(" ({})", signed(lang, percent)));
-                how_much(&lang.num(size)) + &by.unwrap_or_default()
+                how_much(&lang.figure(size)) + &by.unwrap_or_default()
             }
         }
     }
@@ -120,7 +120,7 @@ impl Change {
             _ if self.direction == "same" => "=".to_owned(),
             (Kind::Count, Some(percent)) => signed(lang, percent),
             (Kind::Count, None) if before == 0.0 => say(lang, "new", &[]),
-            (Kind::Count, None) => format!("{sign}{}", lang.num(size)),
+            (Kind::Count, None) => format!("{sign}{}", lang.figure(size)),
             (Kind::Rate, _) => format!(
                 "{sign}{}",
                 say(lang, "points", &[("n", &lang.decimal(size, 1))])
@@ -156,11 +156,12 @@ impl Change {
     }
 }
 
-/// `+14%`, `−8%`, `<1%` of either sign.
+/// `+14%`, `−8%`, `<1%` of either sign; beyond tenfold the number itself says more than a percentage.
 pub(super) fn signed(lang: Lang, percent: f64) -> String {
     let sign = if percent < 0.0 { "−" } else { "+" };
     match percent.abs() {
         size if size < 0.5 => format!("{sign}<{}", lang.percent(1.0, 0)),
+        size if size >= 999.5 => format!("{sign}>{}", lang.percent(999.0, 0)),
         size => format!("{sign}{}", lang.percent(size, 0)),
     }
 }
@@ -185,6 +186,7 @@ mod tests {
         assert_eq!(text(1219.0, 1069.0, Kind::Count), "▲ up 150 (+14%)");
         assert_eq!(text(920.0, 1000.0, Kind::Count), "▼ down 80 (−8%)");
         assert_eq!(text(1001.0, 1000.0, Kind::Count), "▲ up 1 (+<1%)");
+        assert_eq!(text(5e9, 50.0, Kind::Count), "▲ up 5bn (+>999%)");
         assert_eq!(text(10.0, 20.0, Kind::Count), "▼ down 10");
         assert_eq!(text(5.0, 0.0, Kind::Count), "▲ new: 5 from none");
         assert_eq!(text(7.5, 9.0, Kind::Rate), "▼ down 1.5 points");

@@ -36,6 +36,7 @@ pub(super) fn kpis(lang: Lang, query: &Value) -> Value {
         };
         Some(json!({
             "name": name, "label": label(lang, name, query), "value": kind.show(lang, value),
+            "short": if *kind == Kind::Count { lang.figure(value) } else { kind.show(lang, value) },
             "change": change.to_value(), "good": good, "verdict": verdict,
         }))
     };
@@ -84,7 +85,7 @@ pub(super) fn days(lang: Lang, query: &Value, by: &str) -> Value {
         };
         let dot = if lang == Lang::De { "." } else { "" };
         json!({
-            "date": day["date"], "label": named(&format!("%a %-d{dot} %b")), "short": named(&format!("%a %-d{dot}")),
+            "date": day["date"], "label": named(&format!("%a %-d{dot} %b")), "short": named(&format!("%a %-d{dot}")), "weekday": named("%a"), "number": named(&format!("%-d{dot}")),
             "value": value(day), "before": before.get(at).map(value), "share": (value(day) / most * 100.0).round(),
         })
     };
@@ -111,6 +112,9 @@ pub(super) fn top(scene: &Scene, query: &Value, count: usize, total: Option<f64>
     rows.iter().take(count).filter_map(entry).collect()
 }
 
+/// Longer addresses make a mail that Gmail cuts off; browsers and proxies refuse many of them too.
+const LONGEST_LINK: usize = 2000;
+
 /// The address of a page of the website; of other names none.
 fn url_of(domain: &str, path: &str) -> Option<String> {
     let is_path = path.starts_with('/') && !path.starts_with("//");
@@ -123,7 +127,7 @@ fn url_of(domain: &str, path: &str) -> Option<String> {
         .join(path)
         .ok()
         .filter(|joined| plain && joined.host() == url.host())?;
-    Some(joined.into())
+    Some(String::from(joined)).filter(|url| url.len() <= LONGEST_LINK)
 }
 
 /// The sums that have reached at least one: `{name, value, before, change}` of a list of events.

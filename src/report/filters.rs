@@ -1,4 +1,4 @@
-//! Filters of templates: `num`, `percent`, `duration`, `date`, `compact`, `instant`, `cut` and `isolate`.
+//! Filters of templates: `num`, `percent`, `duration`, `date`, `compact`, `figure`, `instant`, `cut` and `isolate`.
 
 use chrono::NaiveDate;
 use tera::{Kwargs, State, Tera, TeraResult};
@@ -47,6 +47,12 @@ pub(super) fn register(tera: &mut Tera) {
         "compact",
         |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
             Ok(lang_of(state)?.compact(value))
+        },
+    );
+    tera.register_filter(
+        "figure",
+        |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
+            Ok(lang_of(state)?.figure(value))
         },
     );
     tera.register_filter("instant", |value: &str, _: Kwargs, _: &State<'_>| {

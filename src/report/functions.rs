@@ -64,7 +64,7 @@ pub(super) fn register(tera: &mut Tera) {
     register_one(tera, "events", |scene, args| {
         Ok(figures::events(scene, &args["query"], count(args)))
     });
-    register_one(tera, "moved", moved);
+    register_one(tera, "moved", |scene, args| Ok(moved(scene, args)));
     register_one(tera, "health", |scene, args| {
         Ok(health(scene.lang, &args["errors"], &args["vitals"]))
     });
@@ -107,14 +107,14 @@ fn count(args: &Value) -> usize {
         .unwrap_or(5)
 }
 
-fn moved(scene: &Scene, args: &Value) -> Answer {
+fn moved(scene: &Scene, args: &Value) -> Value {
     let lists = Place::ALL.map(|(argument, place)| (place, &args[argument]));
     let moves = moves(&lists, scene.names());
-    Ok(moves
+    moves
         .iter()
         .take(count(args))
         .map(|moved| moved.to_value(scene.names()))
-        .collect())
+        .collect()
 }
 
 /// What to say in the place of a section that failed; nothing where it did not.

@@ -164,6 +164,15 @@ impl Lang {
         }
     }
 
+    /// A whole number in full as long as people read it digit by digit, and short beyond.
+    pub(super) fn figure(self, value: f64) -> String {
+        if value.abs() < 1e8 {
+            self.num(value)
+        } else {
+            self.compact(value)
+        }
+    }
+
     /// A number where there is little room: `12.3k`, `4M`, `1.2bn`.
     pub(super) fn compact(self, value: f64) -> String {
         let (size, unit) = match value.abs() {
@@ -173,7 +182,8 @@ impl Lang {
             }
             n if n < 999_500.0 => (1e3, "k"),
             n if n < 999_500_000.0 => (1e6, "M"),
-            _ => (1e9, "bn"),
+            n if n < 999_500_000_000.0 => (1e9, "bn"),
+            _ => (1e12, "tn"),
         };
         let part = value / size;
         let decimals = usize::from(part < 99.5 && (part * 10.0).round() % 10.0 != 0.0);
@@ -285,7 +295,10 @@ mod tests {
         assert_eq!(short(999_600.0), "1M");
         assert_eq!(short(1_260_000.0), "1.3M");
         assert_eq!(short(4_000_000_000.0), "4bn");
+        assert_eq!(short(1e12), "1tn");
         assert_eq!(short(0.5), "0.5");
+        assert_eq!(Lang::En.figure(99_999_999.0), "99,999,999");
+        assert_eq!(Lang::En.figure(4_294_967_296.0), "4.3bn");
     }
 
     #[test]

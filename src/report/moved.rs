@@ -65,7 +65,7 @@ impl Move {
         } else {
             say(lang, badge, &[])
         };
-        let shown = |value: Option<f64>| lang.num(value.unwrap_or_default());
+        let shown = |value: Option<f64>| lang.figure(value.unwrap_or_default());
         let kind = format!("kind_{}", self.place.key());
         json!({
             "kind": self.place.key(), "label": say(lang, &kind, &[]), "name": self.row.name,
@@ -87,7 +87,7 @@ impl Move {
             return change.to_value();
         }
         let size = change.difference.unwrap_or_default().abs();
-        let words = say(lang, change.direction, &[("n", &lang.num(size))]);
+        let words = say(lang, change.direction, &[("n", &lang.figure(size))]);
         Change {
             words,
             percent: None,

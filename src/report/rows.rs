@@ -150,13 +150,12 @@ impl Names<'_> {
         let mut places: HashMap<String, usize> = HashMap::new();
         for row in rows.as_array().into_iter().flatten() {
             let (name, value) = (self.of(row), amount(row));
-            match places.get(&name) {
+            if let Some(place) = places.get(&name) {
                 // Addresses of one host: their visitors may overlap, so the larger stands for both
-                Some(place) => sums[*place].1 = sums[*place].1.max(value),
-                None => {
-                    places.insert(name.clone(), sums.len());
-                    sums.push((name, value));
-                }
+                sums[*place].1 = sums[*place].1.max(value);
+            } else {
+                places.insert(name.clone(), sums.len());
+                sums.push((name, value));
             }
         }
         sums

@@ -1,6 +1,6 @@
 //! What a function knows beside its arguments: the language, the website, the windows.
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{Datelike, NaiveDate, Weekday};
 use serde_json::Value;
 use tera::{State, TeraResult};
 
@@ -84,6 +84,12 @@ impl Scene {
             _ if is_month => "month",
             _ => "days",
         }
+    }
+
+    /// Whether the window is a calendar's week, from Monday or from Sunday on.
+    pub(super) fn is_week(&self) -> bool {
+        let first = self.window.map(|(start, _)| start.weekday());
+        self.days() == 7 && matches!(first, Some(Weekday::Mon | Weekday::Sun))
     }
 
     /// What the window before is called: as this one, or `year`.

@@ -102,11 +102,7 @@ pub(super) fn headline(scene: &Scene, query: &Value, sources: &Value) -> String 
 pub(super) fn subject(scene: &Scene, site: &str, query: &Value) -> String {
     let lang = scene.lang;
     let label = scene.span();
-    let unit = if scene.unit() == "week" {
-        "week"
-    } else {
-        "days"
-    };
+    let unit = if scene.is_week() { "week" } else { "days" };
     let Some(lead) = Lead::of(query).filter(|_| query["failed"].is_null()) else {
         let count = say(lang, "no_numbers", &[]);
         return say(
@@ -181,7 +177,7 @@ mod tests {
         scene(lang, &json!({ "start": "2026-11-09" }))
     }
 
-    fn query(now: Value, before: Value) -> Value {
+    fn query(now: &Value, before: &Value) -> Value {
         json!({ "current": now, "previous": before })
     }
 
@@ -192,7 +188,7 @@ mod tests {
     #[test]
     fn the_headline_is_a_sentence_in_every_case() {
         let of = |now: Value, before: Value| {
-            headline(&week(Lang::En), &query(now, before), &Value::Null)
+            headline(&week(Lang::En), &query(&now, &before), &Value::Null)
         };
         assert_eq!(
             of(visitors(1219), visitors(1069)),
@@ -222,7 +218,7 @@ mod tests {
         assert_eq!(of(json!({}), json!({})), "");
         let alone = scene(Lang::En, &Value::Null);
         assert_eq!(
-            headline(&alone, &query(visitors(7), json!({})), &Value::Null),
+            headline(&alone, &query(&visitors(7), &json!({})), &Value::Null),
             "7 visitors."
         );
     }
@@ -236,7 +232,7 @@ mod tests {
         let of = |lang, now, before| {
             headline(
                 &week(lang),
-                &query(visitors(now), visitors(before)),
+                &query(&visitors(now), &visitors(before)),
                 &sources,
             )
         };
@@ -255,8 +251,19 @@ mod tests {
     }
 
     #[test]
+    fn seven_days_from_a_tuesday_on_are_not_last_week() {
+        let window = json!({ "start": "2026-11-10", "end": "2026-11-16" });
+        let scene = Scene::new(Lang::En, &Value::Null, &window, &Value::Null);
+        let subject = subject(&scene, "Acme", &query(&visitors(40), &visitors(20)));
+        assert_eq!(
+            subject,
+            "Acme: 40 visitors, Tue 10 – Mon 16 Nov 2026 (+100%)"
+        );
+    }
+
+    #[test]
     fn the_subject_has_the_site_a_number_and_the_direction() {
-        let of = |lang, now, before| subject(&week(lang), "Acme", &query(visitors(now), before));
+        let of = |lang, now, before| subject(&week(lang), "Acme", &query(&visitors(now), &before));
         assert_eq!(
             of(Lang::En, 1219, visitors(1069)),
             "Acme: 1,219 visitors last week (+14%)"

@@ -106,7 +106,7 @@ impl Template {
                 source,
             })?;
         }
-        sources.retain(|(path, _)| !path.ends_with(".yaml"));
+        sources.retain(|(path, _)| !path.ends_with("/report.yaml"));
         tera.add_raw_templates(sources)
             .map_err(|e| wrong(name, e))?;
         Ok(Self {
@@ -164,7 +164,10 @@ impl Template {
         if !html.contains("<style") {
             return Ok(html);
         }
-        let inliner = CSSInliner::options().load_remote_stylesheets(false).build();
+        let inliner = CSSInliner::options()
+            .load_remote_stylesheets(false)
+            .minify_css(true)
+            .build();
         inliner.inline(&html).map_err(|source| ReportError::Styles {
             name: self.name.clone(),
             source,

@@ -242,7 +242,8 @@ impl Lying<'_> {
             .iter()
             .map(|(_, value)| font::width(&amount(*value), 12.0))
             .fold(0.0, f64::max);
-        let most_letters = (names / (12.0 * 0.58)) as usize;
+        // A letter of this size takes seven pixels
+        let most_letters = self.width as usize * 36 / 100 / 7;
         let style = Style {
             size: 12.0,
             bold: false,

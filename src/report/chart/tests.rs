@@ -61,7 +61,8 @@ fn bars_are_as_high_as_their_values() {
     let two = daily(&week([100.0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0]), &[]).unwrap();
     let legend = of_color(&daily(&week([0.0; 7]), &[]).unwrap(), BLUE);
     let (one, two) = (of_color(&one, BLUE) - legend, of_color(&two, BLUE) - legend);
-    assert!(two.abs_diff(2 * one) < 20, "{one} and {two}");
+    // Digits on the bars differ a little where they fall between pixels
+    assert!(two.abs_diff(2 * one) < 400, "{one} and {two}");
 }
 
 #[test]
