@@ -7,8 +7,8 @@ use serde_json::Value;
 pub(super) use crate::domain::recipients::Recipients;
 use crate::{
     domain::{job::ReportSpec, website::Website},
-    mail::Attachment,
-    report::Rendered,
+    mail::{Attachment, Inline},
+    report::{Image, Rendered},
 };
 
 /// What the ledger calls the website of a mail about several.
@@ -47,6 +47,16 @@ impl Attached {
             mime: self.mime.clone(),
             bytes: self.bytes.clone(),
         }
+    }
+}
+
+/// A picture as a part of a message.
+pub(super) fn inline(image: &Image) -> Inline {
+    Inline {
+        cid: image.cid.clone(),
+        mime: "image/png".to_owned(),
+        bytes: image.png.clone(),
+        name: format!("{}.png", image.cid.split('@').next().unwrap_or(&image.cid)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A previewed report as a mail: a test, outside store and ledger.
 
-use super::{Attached, Engine, EngineError, Page};
+use super::{Attached, Engine, EngineError, Page, outgoing::inline};
 use crate::{
     domain::job::Job,
     mail::{Message, domain_of, message_id},
@@ -44,7 +44,7 @@ impl Engine {
             subject: format!("[test] {}", page.rendered.subject),
             html: page.rendered.html.clone(),
             text: page.rendered.text.clone(),
-            images: Vec::new(),
+            images: page.rendered.images.iter().map(inline).collect(),
             attachments: page.attachments.iter().map(Attached::to_mail).collect(),
             message_id: message_id(&key, 1, &domain_of(from)),
             list_id: format!("{}.{}.databuddy-jobs", page.report, job.name),

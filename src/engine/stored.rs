@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::outgoing::{Attached, Outgoing, Recipients};
+use super::outgoing::{Attached, Outgoing, Recipients, inline};
 use crate::{
     domain::run::WindowRecord,
     mail::{Attachment, Inline},
@@ -98,7 +98,7 @@ impl StoredMail {
             subject: rendered.subject.clone(),
             html: rendered.html.clone(),
             text: rendered.text.clone(),
-            images: Vec::new(),
+            images: rendered.images.iter().map(inline).collect(),
             attachments: mail.attachments.iter().map(Attached::to_mail).collect(),
             context: mail.context.to_string(),
             template_hash,

@@ -232,12 +232,24 @@ async fn a_sent_mail_stays_sent_and_a_refused_one_may_go_again() {
     create(&store, "a", Trigger::Manual).await;
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(1));
     store
-        .finish_delivery(&key(), 1, handing("a", false), &ended(DeliveryState::Refused), at(now))
+        .finish_delivery(
+            &key(),
+            1,
+            handing("a", false),
+            &ended(DeliveryState::Refused),
+            at(now),
+        )
         .await
         .unwrap();
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(2));
     store
-        .finish_delivery(&key(), 2, handing("a", false), &ended(DeliveryState::Sent), at(now))
+        .finish_delivery(
+            &key(),
+            2,
+            handing("a", false),
+            &ended(DeliveryState::Sent),
+            at(now),
+        )
         .await
         .unwrap();
     let sent = Begin::AlreadySent {

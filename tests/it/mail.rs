@@ -114,7 +114,11 @@ fn a_connection_that_breaks_off_anywhere_costs_nobody_a_mail_and_gives_nobody_tw
             assert_eq!((code, states(&first)), (0, vec!["sent"; 3]), "{stage:?}");
         }
         let (_, second) = run(&workspace, &["run", "mail"]);
-        let expected = if was_unknown { "unknown" } else { "already_sent" };
+        let expected = if was_unknown {
+            "unknown"
+        } else {
+            "already_sent"
+        };
         assert_eq!(states(&second)[0], expected, "{stage:?}");
         assert_eq!(sink.taken().len(), taken, "{stage:?}: sent again by itself");
     }
@@ -184,11 +188,18 @@ fn of_200_recipients_one_is_in_doubt_after_a_kill_and_resend_settles_it() {
     assert!(kept.len() < 12, "200 recipients share one mail: {kept:?}");
     let id = again["id"].as_str().unwrap();
     let (code, resent) = run(&workspace, &["resend", id, "--unknown"]);
-    assert_eq!((code, self::states(&resent)), (0, vec!["sent"]), "{resent:#}");
+    assert_eq!(
+        (code, self::states(&resent)),
+        (0, vec!["sent"]),
+        "{resent:#}"
+    );
     assert_eq!(resent["requests"], 0);
     let first = again["deliveries"][99]["message_id"].as_str().unwrap();
     let second = resent["deliveries"][0]["message_id"].as_str().unwrap();
-    assert!(first.contains(".1@") && second.contains(".2@"), "{first} {second}");
+    assert!(
+        first.contains(".1@") && second.contains(".2@"),
+        "{first} {second}"
+    );
     let (code, none) = workspace.json(&["resend", id, "--unknown", "--sandbox"]);
     assert_eq!((code, none["runs"].as_array().unwrap().len()), (0, 0));
     assert_eq!(sink.count("r100@example.org"), 2);
@@ -206,7 +217,10 @@ fn a_refusal_of_one_recipient_is_recorded_and_the_connection_goes_on() {
     let (code, first) = run(&workspace, &["run", "mail"]);
     assert_eq!((code, states(&first)), (3, vec!["sent", "refused", "sent"]));
     let error = first["deliveries"][1]["error"].as_str().unwrap();
-    assert!(error.contains("550") && error.contains("no such user"), "{error}");
+    assert!(
+        error.contains("550") && error.contains("no such user"),
+        "{error}"
+    );
     assert_eq!((sink.connections(), sink.taken().len()), (1, 2));
     let id = first["id"].as_str().unwrap();
     let (code, resent) = run(&workspace, &["resend", id, "--failed"]);
@@ -219,7 +233,10 @@ fn a_refusal_of_one_recipient_is_recorded_and_the_connection_goes_on() {
 fn passing_answers_are_tried_again_and_a_closing_server_is_called_again() {
     for (stage, answer) in [
         (Stage::Mail, "421 4.3.2 closing"),
-        (Stage::Mail, "452 4.3.1 too many messages over this connection"),
+        (
+            Stage::Mail,
+            "452 4.3.1 too many messages over this connection",
+        ),
         (Stage::Rcpt, "450 4.2.1 busy"),
         (Stage::Data, "451 4.3.0 later"),
         (Stage::AfterDot, "451 4.7.1 greylisted"),
@@ -232,7 +249,11 @@ fn passing_answers_are_tried_again_and_a_closing_server_is_called_again() {
         let sink = Sink::start(vec![fault]);
         let workspace = workspace(&sink, &three());
         let (code, first) = run(&workspace, &["run", "mail"]);
-        assert_eq!((code, states(&first)), (0, vec!["sent"; 3]), "{answer}: {first:#}");
+        assert_eq!(
+            (code, states(&first)),
+            (0, vec!["sent"; 3]),
+            "{answer}: {first:#}"
+        );
         assert!(three().iter().all(|to| sink.count(to) == 1), "{answer}");
     }
 }
@@ -241,13 +262,29 @@ fn passing_answers_are_tried_again_and_a_closing_server_is_called_again() {
 fn a_recipient_on_the_suppression_list_gets_nothing_and_the_run_says_why() {
     let sink = Sink::start(Vec::new());
     let workspace = workspace(&sink, &three());
-    let add = ["suppress", "add", "Bob <BOB@example.org>", "--reason", "asked us to stop"];
+    let add = [
+        "suppress",
+        "add",
+        "Bob <BOB@example.org>",
+        "--reason",
+        "asked us to stop",
+    ];
     let (code, list) = workspace.json(&[&add[..], &["--sandbox"]].concat());
-    assert_eq!((code, &list["suppressed"][0]["address"]), (0, &Value::from("bob@example.org")));
+    assert_eq!(
+        (code, &list["suppressed"][0]["address"]),
+        (0, &Value::from("bob@example.org"))
+    );
     let (code, first) = run(&workspace, &["run", "mail"]);
-    assert_eq!((code, states(&first)), (0, vec!["sent", "refused", "sent"]), "{first:#}");
+    assert_eq!(
+        (code, states(&first)),
+        (0, vec!["sent", "refused", "sent"]),
+        "{first:#}"
+    );
     let error = first["deliveries"][1]["error"].as_str().unwrap();
-    assert!(error.contains("suppression list: asked us to stop"), "{error}");
+    assert!(
+        error.contains("suppression list: asked us to stop"),
+        "{error}"
+    );
     assert_eq!(sink.count("bob@example.org"), 0);
     let remove = ["suppress", "remove", "bob@example.org", "--sandbox"];
     let (code, list) = workspace.json(&remove);
@@ -255,7 +292,11 @@ fn a_recipient_on_the_suppression_list_gets_nothing_and_the_run_says_why() {
     let (_, second) = run(&workspace, &["run", "mail"]);
     assert_eq!(states(&second), ["already_sent", "sent", "already_sent"]);
     let (code, _) = run(&workspace, &["run", "mail", "--force"]);
-    assert_eq!((code, sink.count("ann@example.org")), (0, 2), "--force sends all the same");
+    assert_eq!(
+        (code, sink.count("ann@example.org")),
+        (0, 2),
+        "--force sends all the same"
+    );
     let wrong = workspace.run(&["suppress", "add", "nobody", "--sandbox"]);
     assert_eq!(wrong.status.code(), Some(2));
 }
@@ -277,14 +318,19 @@ fn what_was_sent_is_kept_and_comes_out_as_it_was() {
     let html = std::fs::read_to_string(html.unwrap()).unwrap();
     let raw = sink.taken()[0].data.clone();
     let mail = mail_parser::MessageParser::default().parse(&raw).unwrap();
-    assert_eq!(mail.body_html(0).unwrap().replace("\r\n", "\n").trim(), html.trim());
+    assert_eq!(
+        mail.body_html(0).unwrap().replace("\r\n", "\n").trim(),
+        html.trim()
+    );
     // The template changes; what was sent does not
     let template = workspace.path().join("templates/weekly");
     std::fs::create_dir_all(&template).unwrap();
     let (code, resent) = run(&workspace, &["resend", id]);
     assert_eq!((code, states(&resent)), (0, vec!["sent"]), "{resent:#}");
     let second = sink.taken()[1].data.clone();
-    let again = mail_parser::MessageParser::default().parse(&second).unwrap();
+    let again = mail_parser::MessageParser::default()
+        .parse(&second)
+        .unwrap();
     assert_eq!(again.body_html(0), mail.body_html(0));
     assert_eq!(again.body_text(0), mail.body_text(0));
 }

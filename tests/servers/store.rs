@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Again, Begin, Cancellation, DeliveryKey, Found, Handing, NewRun, Planned, Queued, Runner, Sign, Store,
-        StoreError,
+        Again, Begin, Cancellation, DeliveryKey, Found, Handing, NewRun, Planned, Queued, Runner,
+        Sign, Store, StoreError,
     },
 };
 use futures::future::join_all;
