@@ -137,10 +137,19 @@ fn files_of(folder: &Path, job: &Job, page: &Page) -> Vec<File> {
         path: folder.join(name),
         bytes: bytes.to_vec(),
     };
+    let rendered = &page.rendered;
+    let mut html = rendered.html.clone();
+    let mut pictures = Vec::new();
+    for (place, image) in rendered.images.iter().enumerate() {
+        let name = format!("{stem}-{}.png", place + 1);
+        html = html.replace(&format!("cid:{}", image.cid), &name);
+        pictures.push(file(&name, &image.png));
+    }
     let mut files = vec![
-        file(&format!("{stem}.html"), page.rendered.html.as_bytes()),
-        file(&format!("{stem}.txt"), page.rendered.text.as_bytes()),
+        file(&format!("{stem}.html"), html.as_bytes()),
+        file(&format!("{stem}.txt"), rendered.text.as_bytes()),
     ];
+    files.extend(pictures);
     let attached = page.attachments.iter();
     files.extend(attached.map(|a| file(&format!("{stem}-{}", a.name), &a.bytes)));
     files

@@ -623,6 +623,7 @@ words! {
     OnErrorName => OnError { Fail = "fail" => OnError::Fail, Omit = "omit" => OnError::Omit }
     AttachFormatName => AttachFormat {
         Csv = "csv" => AttachFormat::Csv,
+        Xlsx = "xlsx" => AttachFormat::Xlsx,
     }
 }
 

@@ -294,6 +294,7 @@ pub struct Attach {
 #[expect(missing_docs, reason = "each is its name")]
 pub enum AttachFormat {
     Csv,
+    Xlsx,
 }
 
 impl AttachFormat {
@@ -301,6 +302,7 @@ impl AttachFormat {
     pub fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
         }
     }
 }

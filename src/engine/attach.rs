@@ -14,7 +14,7 @@ use crate::{
         website::Website,
     },
     plan::Section,
-    report::ReportError,
+    report::{ReportError, csv, workbook},
 };
 
 /// The attachments of a mail.
@@ -68,7 +68,6 @@ pub(super) fn attachments(
     Ok(all)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a workbook may be refused")]
 fn file(origin: Origin<'_>, section: &Section, attach: &Attach) -> Result<Attached, ReportError> {
     let rows = origin.rows(section.current);
     let website = &origin.plan.websites[section.website];
@@ -86,6 +85,11 @@ fn file(origin: Origin<'_>, section: &Section, attach: &Attach) -> Result<Attach
             name,
             mime: "text/csv; charset=utf-8".to_owned(),
             bytes: csv(rows),
+        },
+        AttachFormat::Xlsx => Attached {
+            name,
+            mime: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet".to_owned(),
+            bytes: workbook(&attach.query, rows, window.end)?,
         },
     })
 }
@@ -119,38 +123,4 @@ fn links<'a>(
             && file.link_id.as_deref() == target.link_id()
     });
     ours.map(|file| file.path.as_str()).collect()
-}
-
-/// Rows as CSV (RFC 4180), with the columns of all of them.
-fn csv(rows: &[Value]) -> Vec<u8> {
-    let mut columns: Vec<&str> = Vec::new();
-    for key in rows
-        .iter()
-        .filter_map(Value::as_object)
-        .flat_map(|row| row.keys())
-    {
-        if !columns.contains(&key.as_str()) {
-            columns.push(key);
-        }
-    }
-    let mut text = line(columns.iter().map(|column| (*column).to_owned()));
-    for row in rows {
-        text.push_str(&line(columns.iter().map(|column| match &row[*column] {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            value => value.to_string(),
-        })));
-    }
-    text.into_bytes()
-}
-
-fn line(values: impl Iterator<Item = String>) -> String {
-    let quoted = values.map(|value| {
-        if value.contains(['"', ',', '\n', '\r']) {
-            format!("\"{}\"", value.replace('"', "\"\""))
-        } else {
-            value
-        }
-    });
-    quoted.collect::<Vec<_>>().join(",") + "\r\n"
 }

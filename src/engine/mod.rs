@@ -54,7 +54,7 @@ pub use status::Status;
 pub use stored::{StoredMail, Together};
 pub use tick::{At, resolve_at};
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -141,7 +141,7 @@ impl Engine {
         let templates = self.templates(job)?;
         let mut needs: Vec<ReportNeeds> = Vec::new();
         for (template, spec) in templates.iter().zip(&job.reports) {
-            needs.push(needs_of(template, spec)?);
+            needs.push(needs_of(template, spec, job)?);
         }
         if !order.reports {
             needs.clear();
@@ -192,14 +192,20 @@ impl Engine {
 }
 
 /// What the template needs, what is attached, and what decides whether the mail is sent.
-fn needs_of(template: &Template, spec: &ReportSpec) -> Result<ReportNeeds, ReportError> {
-    let queries: &BTreeMap<_, _> = &template.needs().queries;
-    let of_template = queries.iter().map(|(query, needs)| SectionNeeds {
-        query: query.clone(),
-        previous: needs.previous,
-        daily: needs.daily,
-        attached: false,
-    });
+fn needs_of(template: &Template, spec: &ReportSpec, job: &Job) -> Result<ReportNeeds, ReportError> {
+    let needs = template.needs();
+    let has = |name: &String| job.queries.iter().any(|query| query.name == *name);
+    let optional = needs.optional.iter().filter(|(name, _)| has(name));
+    let of_template = needs
+        .queries
+        .iter()
+        .chain(optional)
+        .map(|(query, needs)| SectionNeeds {
+            query: query.clone(),
+            previous: needs.previous,
+            daily: needs.daily,
+            attached: false,
+        });
     let mut sections: Vec<SectionNeeds> = of_template.collect();
     let when = render::condition(spec)?;
     // A condition may compare
