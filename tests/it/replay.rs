@@ -330,14 +330,7 @@ fn the_weekly_report_shows_the_numbers_of_that_server() {
         .into_iter()
         .find(|f| f.extension().is_some_and(|e| e == "html"));
     let html = fs::read_to_string(workspace.path().join(html.unwrap())).unwrap();
-    for shown in [
-        "7,814",
-        "7.6%",
-        "1,337",
-        "/products",
-        "547",
-        "United States",
-    ] {
+    for shown in ["7,814", "7.6%", "/products", "547", "United States"] {
         assert!(html.contains(shown), "{shown} is missing");
     }
 }
