@@ -11,6 +11,7 @@ mod parts;
 mod plan;
 mod runners;
 mod runs;
+mod vacuum;
 
 pub use claim::{Cancellation, Claimed, OpenRuns, Sign};
 pub use error::StoreError;

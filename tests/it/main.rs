@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod contract;
 mod failures;
+mod generate;
 mod lake;
 mod pages;
 mod replay;

@@ -110,11 +110,15 @@ impl Store {
 struct Runner(Child);
 
 impl Runner {
+    /// Starts one, and waits until it is there for signals.
     fn start(workspace: &TestWorkspace, url: &str, log: &str) -> Self {
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(workspace.path().join(log));
+        let path = workspace.path().join(log);
+        let starts = || {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            text.matches("scheduled jobs; Ctrl-C stops").count()
+        };
+        let before = starts();
+        let log = fs::OpenOptions::new().create(true).append(true).open(&path);
         let child = workspace
             .command(&["serve", "-v"])
             .env("DATABUDDY_JOBS_STORE", url)
@@ -122,7 +126,16 @@ impl Runner {
             .stderr(log.unwrap())
             .stdout(Stdio::null())
             .spawn();
-        Self(child.unwrap())
+        let mut runner = Self(child.unwrap());
+        while starts() == before {
+            assert!(
+                runner.0.try_wait().unwrap().is_none(),
+                "{}",
+                fs::read_to_string(&path).unwrap()
+            );
+            std::thread::yield_now();
+        }
+        runner
     }
 
     fn signal(&self, name: &str) {
