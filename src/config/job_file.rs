@@ -19,17 +19,8 @@ use super::{
 use crate::domain::job::Job;
 
 /// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 10] = [
-    "together",
-    "attach",
-    "when",
-    "on_error",
-    "ping",
-    "on_failure",
-    "on_recovery",
-    "on_success",
-    "cc",
-    "bcc",
+pub(super) const NOT_BUILT_YET: [&str; 8] = [
+    "together", "attach", "when", "on_error", "webhook", "slack", "cc", "bcc",
 ];
 
 /// What is taken into every job file.

@@ -6,8 +6,8 @@ use super::{
     check::{duration, suggest},
     finding::Finding,
     job_keys::{
-        DaysKeys, ExportKeys, JobKeys, PresetName, ReportKeys, ScheduleKeys, Span, WebsitesKeys,
-        Zone,
+        DaysKeys, ExportKeys, HookKeys, JobKeys, PresetName, ReportKeys, ScheduleKeys, Span,
+        WebsitesKeys, Zone,
     },
     queries::queries,
     spans::At,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         destination::{BucketUrl, DestinationUrl},
+        hook::{Hook, Hooks},
         job::{
             Compression, CsvStyle, Export, Format, Job, Per, ReportSpec, Retry, WebsiteSelector,
         },
@@ -118,6 +119,12 @@ fn build(
             max_backoff: span(&keys.retry.max_backoff),
         },
         timeout: span(&keys.timeout),
+        hooks: Hooks {
+            ping: keys.ping.map(|url| Secret::new(url.0)),
+            on_failure: hooks("on_failure", keys.on_failure, notes),
+            on_recovery: hooks("on_recovery", keys.on_recovery, notes),
+            on_success: hooks("on_success", keys.on_success, notes),
+        },
         runs_on: keys.runs_on.into_iter().map(|label| label.0).collect(),
         lookback: keys.lookback,
         settle: span(&keys.settle),
@@ -125,6 +132,28 @@ fn build(
         definition_hash,
         file: path.to_owned(),
     })
+}
+
+fn hooks(key: &str, keys: Vec<HookKeys>, notes: &mut Notes) -> Vec<Hook> {
+    let mut hooks = Vec::new();
+    for (place, keys) in keys.into_iter().enumerate() {
+        if keys.email.is_none() && keys.event.is_none() {
+            let hint = "write `{ email: [ops@example.com] }`".to_owned();
+            notes.wrong(
+                &format!("/{key}/{place}"),
+                "nobody is named to be told",
+                hint,
+            );
+        }
+        hooks.extend(keys.email.map(|addresses| {
+            Hook::Email(addresses.into_iter().map(|address| address.0).collect())
+        }));
+        hooks.extend(keys.event.map(|event| Hook::Event {
+            website: event.website,
+            name: event.name,
+        }));
+    }
+    hooks
 }
 
 fn rules(keys: &ScheduleKeys) -> Rules {

@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod fetch;
 mod lease;
+mod outcome;
 mod planner;
 mod preview;
 mod process;
@@ -72,6 +73,8 @@ pub struct Engine {
     pub settings: Arc<Settings>,
     /// The API.
     pub client: Client,
+    /// The tracking API.
+    pub basket: Client,
     /// Where runs are recorded.
     pub store: Arc<Store>,
     /// Where files go.

@@ -112,6 +112,7 @@ impl Planner {
             });
             entry.look(now);
             count(job, status);
+            entry.tell_missed(engine, job);
         }
         if moved.contains(&false) {
             self.refresh(engine).await?;
@@ -136,6 +137,18 @@ fn count(planned: &Planned, status: &Status) {
 impl Entry {
     fn schedule(&self) -> Option<&Schedule> {
         self.job.schedule.as_ref().filter(|_| self.job.enabled)
+    }
+
+    /// Tells of ticks that were missed and do not run, beside the work.
+    fn tell_missed(&self, engine: &Engine, planned: &Planned) {
+        let is_missed = |record: &&RunRecord| {
+            record.state == RunState::Skipped && record.trigger == Trigger::CatchUp
+        };
+        let mut records = planned.runs.iter().map(|run| &run.record);
+        if let Some(record) = records.find(is_missed).cloned() {
+            let (engine, job) = (engine.clone(), Arc::clone(&self.job));
+            tokio::spawn(async move { engine.tell_missed(&job, &record).await });
+        }
     }
 
     /// Decides when to look again.

@@ -16,6 +16,7 @@ mod contract;
 mod failures;
 mod generate;
 mod lake;
+mod outcome;
 mod pages;
 mod replay;
 mod run;

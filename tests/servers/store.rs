@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Begin, Cancellation, DeliveryKey, Found, NewRun, Planned, Queued, Runner, Sign, Store,
-        StoreError,
+        Begin, Cancellation, Change, DeliveryKey, Found, NewRun, Planned, Queued, Runner, Sign,
+        Store, StoreError,
     },
 };
 use futures::future::join_all;
@@ -56,6 +56,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         both(lease)
     }),
     ("store_backfills_remember_their_units", || both(backfills)),
+    ("store_a_change_of_outcome_is_told_once", || both(outcomes)),
     ("store_runners_are_counted_while_they_live", || {
         both(runners)
     }),
@@ -592,6 +593,34 @@ test!(backfills, place, {
     assert_eq!(store.backfilled("b").await.unwrap().len(), 2);
     store.forget_backfill("b").await.unwrap();
     assert!(store.backfilled("b").await.unwrap().is_empty());
+});
+
+test!(outcomes, place, {
+    let store = place.open().await;
+    let note = async |failed: bool, hours: i64| {
+        let now = noon() + TimeDelta::hours(hours);
+        store.note_outcome("a", failed, now).await.unwrap()
+    };
+    let since = noon();
+    assert_eq!(note(false, -1).await, Change::None);
+    assert_eq!(note(true, 0).await, Change::Fails);
+    assert_eq!(note(true, 1).await, Change::None);
+    assert_eq!(
+        note(true, 24).await,
+        Change::StillFails { failures: 3, since }
+    );
+    assert_eq!(note(true, 25).await, Change::None);
+    assert_eq!(
+        note(false, 26).await,
+        Change::Recovered { failures: 4, since }
+    );
+    assert_eq!(note(false, 27).await, Change::None);
+    let notes = (0..8).map(|_| store.note_outcome("b", true, noon()));
+    let told = join_all(notes)
+        .await
+        .into_iter()
+        .filter(|change| *change.as_ref().unwrap() == Change::Fails);
+    assert_eq!(told.count(), 1);
 });
 
 test!(runners, place, {
