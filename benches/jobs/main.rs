@@ -14,6 +14,7 @@ mod pieces;
 mod project;
 mod rate;
 mod rows;
+mod scheduler;
 mod server;
 
 use std::{error::Error, ffi::OsString, path::PathBuf, process::ExitCode};
@@ -56,6 +57,8 @@ enum Bench {
     Limiter(limiter::LimiterArgs),
     /// Requests of a year's backfill
     Backfill(backfill::BackfillArgs),
+    /// The service with many jobs: readiness, memory, idle CPU, lateness, runs that do nothing
+    Scheduler(scheduler::SchedulerArgs),
     /// The parent of one measured run
     #[command(hide = true)]
     Child {
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Some(Bench::Export(args)) => export::run(args, binary),
         Some(Bench::Limiter(args)) => limiter::run(args, binary),
         Some(Bench::Backfill(args)) => backfill::run(args, binary),
+        Some(Bench::Scheduler(args)) => scheduler::run(args, binary),
         Some(Bench::Child { costs, command }) => child::parent(costs, command),
     };
     match done {

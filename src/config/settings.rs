@@ -266,11 +266,10 @@ fn resolve(
         "listen-address",
         keys.web.listen.map(|listen| listen.0),
     );
+    let token = pick("DATABUDDY_JOBS_WEB_TOKEN", "", keys.web.token);
     let web = WebSettings {
         listen: listen.and_then(|listen| listen.parse().ok()),
-        token: pick("DATABUDDY_JOBS_WEB_TOKEN", "", keys.web.token)
-            .filter(|token| !token.is_empty())
-            .map(Secret::new),
+        token: token.filter(|token| !token.is_empty()).map(Secret::new),
         public_url: keys.web.public_url.map(|url| url.0),
     };
     Some(Settings {

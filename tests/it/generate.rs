@@ -38,9 +38,7 @@ fn systemd_takes_the_unit() {
         );
     }
     let root = workspace.path().display();
-    assert!(
-        unit.contains(&format!("serve\n")) && unit.contains(&format!("ReadWritePaths={root}\n"))
-    );
+    assert!(unit.contains("serve\n") && unit.contains(&format!("ReadWritePaths={root}\n")));
     workspace.write("databuddy-jobs.service", &unit);
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no"])

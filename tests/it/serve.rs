@@ -52,7 +52,10 @@ impl Service {
             said,
         };
         let line = service.hear("listening on http://");
-        service.address = line.rsplit("http://").next().unwrap().to_owned();
+        line.rsplit("http://")
+            .next()
+            .unwrap()
+            .clone_into(&mut service.address);
         service
     }
 

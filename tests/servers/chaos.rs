@@ -28,7 +28,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
 ];
 
 /// Days of ticks that were missed before anything runs.
-const DAYS: i64 = 12;
+const DAYS: usize = 12;
+
+/// Runs that make up for them.
+const HISTORY_RUNS: i64 = 24;
 
 const RECIPIENTS: [&str; 2] = ["ann@example.org", "bob@example.org"];
 
@@ -240,7 +243,7 @@ fn go_back(store: &Store) {
         std::thread::yield_now();
     }
     let sql = "UPDATE schedules SET watermark_ms = watermark_ms - $1 WHERE job LIKE 'history%'";
-    let query = sqlx::query(sql).bind(DAYS * 86_400_000);
+    let query = sqlx::query(sql).bind(i64::try_from(DAYS).unwrap() * 86_400_000);
     store.runtime.block_on(query.execute(&store.pool)).unwrap();
 }
 
@@ -291,7 +294,7 @@ fn storm(workspace: &TestWorkspace, store: &Store, taken: &sink::Taken) {
             "preset: yesterday\nqueries: [top_pages]\nexports: [{ format: csv, to: out/late }]\n";
         workspace.write(&format!("jobs/{name}.yaml"), &job.replace("late", name));
     }
-    while store.count("SELECT COUNT(*) FROM runs WHERE job LIKE 'history%' AND state IN ('succeeded', 'partially_succeeded', 'failed')") < DAYS * 2
+    while store.count("SELECT COUNT(*) FROM runs WHERE job LIKE 'history%' AND state IN ('succeeded', 'partially_succeeded', 'failed')") < HISTORY_RUNS
         || store.count("SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running')") > 0
     {
         std::thread::yield_now();
@@ -339,7 +342,7 @@ fn every_tick_ran_once(store: &Store) {
             .map(|pair| pair[1] - pair[0])
             .collect();
         assert_eq!(
-            (ticks[name].len() as i64, gaps),
+            (ticks[name].len(), gaps),
             (DAYS, BTreeSet::from([86_400_000])),
             "{name}"
         );
@@ -358,7 +361,7 @@ fn nothing_is_written_twice(workspace: &TestWorkspace, store: &Store) {
             .iter()
             .filter(|file| file.extension().is_some_and(|e| e == "csv"))
             .collect();
-        assert_eq!(data.len() as i64, DAYS, "{files:?}");
+        assert_eq!(data.len(), DAYS, "{files:?}");
     }
     for name in HISTORIES.iter().chain(&SECONDS) {
         let verified = workspace.command(&["verify", name]).output().unwrap();
@@ -393,7 +396,7 @@ fn nothing_is_sent_twice(store: &Store, taken: &sink::Taken) {
     }
     assert_eq!(
         recorded,
-        DAYS * 2 * RECIPIENTS.len() as i64,
+        DAYS * 2 * RECIPIENTS.len(),
         "no mail is forgotten"
     );
 }

@@ -20,10 +20,10 @@ use crate::postgres;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("store_a_run_comes_back_as_it_was_saved", || {
-        both(comes_back)
+        both(comes_back);
     }),
     ("store_a_tick_has_one_run_however_many_plan_it", || {
-        both(one_run_a_tick)
+        both(one_run_a_tick);
     }),
     (
         "store_a_watermark_that_moved_meanwhile_is_not_moved_again",
@@ -40,25 +40,25 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         || both(takeover),
     ),
     ("store_a_run_handed_back_waits_until_its_time", || {
-        both(hand_back)
+        both(hand_back);
     }),
     ("store_runs_are_cancelled_wherever_they_stand", || {
-        both(cancel)
+        both(cancel);
     }),
     ("store_a_paused_job_is_not_planned", || both(pause)),
     ("store_of_many_that_ask_at_once_one_sends", || {
-        both(one_sends)
+        both(one_sends);
     }),
     ("store_a_mail_of_a_runner_that_died_is_unknown", || {
-        both(unknown_mail)
+        both(unknown_mail);
     }),
     ("store_a_lease_excludes_others_until_it_ends", || {
-        both(lease)
+        both(lease);
     }),
     ("store_backfills_remember_their_units", || both(backfills)),
     ("store_a_change_of_outcome_is_told_once", || both(outcomes)),
     ("store_runners_are_counted_while_they_live", || {
-        both(runners)
+        both(runners);
     }),
     ("store_many_programs_migrate_at_once", migrate_at_once),
     (

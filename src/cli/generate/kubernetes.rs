@@ -50,7 +50,7 @@ pub(super) fn manifests(project: &Project, args: &GenerateArgs) -> Result<String
             }
         }
         Shape::Runners => {
-            documents.extend([deployment(project, args, &files), service(), budget()])
+            documents.extend([deployment(project, args, &files), service(), budget()]);
         }
     }
     let mut text = notes.join("\n");
