@@ -55,10 +55,10 @@ pub(super) async fn serve(global: &Global, clock: &Clock) -> Result<Exit, CliErr
     let is_scheduled = |job: &&crate::domain::job::Job| job.enabled && job.schedule.is_some();
     let scheduled = project.jobs.iter().filter(is_scheduled).count();
     print::note(format!("serving {scheduled} scheduled jobs; Ctrl-C stops"));
-    let served = session
-        .engine
-        .serve(project.jobs, Some(files), status, &stop)
-        .await;
+    let jobs = project.jobs;
+    // Of thousands of files the texts and places would be kept for nothing
+    drop(project.sources);
+    let served = session.engine.serve(jobs, Some(files), status, &stop).await;
     tell_systemd(&[NotifyState::Stopping]);
     beats.abort();
     signals.abort();

@@ -358,13 +358,33 @@ fn check_paths(exports: &[Export], notes: &mut Notes) {
 }
 
 /// A query whose files two exports would both write.
-pub(super) fn same_file<'a>(one: &'a Export, other: &Export) -> Option<&'a str> {
+fn same_file<'a>(one: &'a Export, other: &Export) -> Option<&'a str> {
     let squeeze = |text: &str| text.split_whitespace().collect::<String>();
     let same = same_place(&one.to, &other.to)
         && one.format == other.format
         && one.path.as_deref().map(squeeze) == other.path.as_deref().map(squeeze);
     let query = one.queries.iter().find(|q| other.queries.contains(q));
     query.filter(|_| same).map(String::as_str)
+}
+
+/// For each query of an export what makes its files those that they are: equal where
+/// [`same_file`] is.
+pub(super) fn file_keys(export: &Export) -> Vec<(String, &str)> {
+    let place = match &export.to {
+        DestinationUrl::Directory(folder) => format!("{}", clean(folder).display()),
+        DestinationUrl::Bucket(url) => url.to_string(),
+    };
+    let path = export.path.as_deref().unwrap_or_default();
+    let path = path.split_whitespace().collect::<String>();
+    let format = export.format.name();
+    let queries = export.queries.iter();
+    let keys = queries.map(|query| {
+        (
+            format!("{place}\n{format}\n{path}\n{query}"),
+            query.as_str(),
+        )
+    });
+    keys.collect()
 }
 
 fn same_place(one: &DestinationUrl, other: &DestinationUrl) -> bool {
