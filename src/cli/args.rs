@@ -214,6 +214,9 @@ pub(super) struct RunArgs {
     /// Write and send even what is there already
     #[arg(long)]
     pub force: bool,
+    /// Leave it to a running `serve`, and do not wait for it
+    #[arg(long, conflicts_with_all = ["force", "website", "set"])]
+    pub queue: bool,
 }
 
 /// What `backfill` takes.

@@ -7,7 +7,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Engine, EngineError, Order, Status};
+use super::{Engine, EngineError, Order, Outcome, Status};
 use crate::{
     domain::{
         due::{PassedOver, due, settled},
@@ -118,6 +118,34 @@ impl Planner {
             self.refresh(engine).await?;
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Leaves a run by hand to whichever runner comes first.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub async fn enqueue(&self, job: &Job, tick: Tick) -> Result<Outcome, EngineError> {
+        let now = self.clock.now();
+        let record = RunRecord {
+            state: RunState::Queued,
+            ..self.new_record(job, &Order::of(tick, Trigger::Manual))
+        };
+        let run = Queued {
+            tick: tick.0,
+            not_before: now,
+            // Somebody waits for it
+            priority: 0,
+            runs_on: job.runs_on.clone(),
+            definition_hash: job.definition_hash.clone(),
+            record,
+        };
+        self.store.enqueue(&run, now).await?;
+        Ok(Outcome {
+            record: run.record,
+            remedy: None,
+        })
     }
 }
 

@@ -423,6 +423,9 @@ fn a_paused_job_has_no_ticks_until_it_is_resumed() {
     let service = Service::start(&workspace);
     wait_for(&workspace, |runs| !runs.is_empty());
     assert_eq!(workspace.json(&["pause", "due"]).0, 0);
+    let (_, listed) = workspace.json(&["list"]);
+    let paused: Vec<bool> = listed["jobs"].as_array().unwrap().iter().map(|job| job["paused"].as_bool().unwrap()).collect();
+    assert_eq!(paused, [false, true]);
     let runs = wait_for(&workspace, |_| true);
     let (due, beside) = (
         of(&runs, "job", "due").len(),
@@ -470,6 +473,21 @@ fn a_run_is_cancelled_from_another_process() {
     assert_eq!(of(&runs, "state", "cancelled")[0]["id"], id.as_str());
     assert!(workspace.files("out").is_empty());
     drop(service);
+}
+
+#[test]
+fn a_run_by_hand_is_left_to_the_service() {
+    let workspace = workspace(&api(rows));
+    workspace.write("jobs/by-hand.yaml", &job("", "by-hand"));
+    let (code, queued) = workspace.json(&["run", "by-hand", "--queue"]);
+    let run = &queued["runs"][0];
+    assert_eq!((code, run["state"].as_str(), run["trigger"].as_str()), (0, Some("queued"), Some("manual")));
+    assert!(workspace.files("out").is_empty());
+    let service = Service::start(&workspace);
+    let runs = wait_for(&workspace, |runs| runs[0]["state"] == "succeeded");
+    assert_eq!(runs[0]["id"], run["id"]);
+    assert!(!workspace.files("out/by-hand").is_empty());
+    assert_eq!(service.end(), Some(0));
 }
 
 #[test]
