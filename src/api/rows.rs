@@ -29,6 +29,10 @@ pub trait TakeRows: Send + 'static {
 
     /// Forgets the rows of the last page: its answer is not what it seemed.
     fn forget(&mut self);
+
+    /// The page is complete, or one of its rows was refused: what more there is to do with it, on the
+    /// same thread.
+    fn end_page(&mut self);
 }
 
 impl Client {
@@ -62,6 +66,9 @@ impl Client {
                     let request = request.clone();
                     let read = spawn_blocking(move || {
                         let result = read(&answer, &request, &mut rows);
+                        if let Ok(Ok(())) = result {
+                            rows.end_page();
+                        }
                         (rows, answer, result)
                     });
                     let (back, answer, result) = match read.await {
@@ -313,6 +320,8 @@ mod tests {
             self.refused = false;
             self.forgotten += 1;
         }
+
+        fn end_page(&mut self) {}
     }
 
     fn request() -> Request {

@@ -78,6 +78,8 @@ struct Rows {
     totals: Totals,
     json: Vec<Value>,
     wants_json: bool,
+    /// The last page, where it was read in one pass.
+    page: Option<Result<(RecordBatch, Next), StepError>>,
     /// The most rows that the job wants.
     wanted: usize,
     taken: usize,
@@ -116,6 +118,7 @@ impl StepWork<'_> {
             totals: Totals::default(),
             json: Vec::new(),
             wants_json: self.wants_json,
+            page: None,
             wanted: match query.limit {
                 Limit::All => usize::MAX,
                 Limit::Rows(rows) => rows as usize,
@@ -222,13 +225,9 @@ impl StepWork<'_> {
         let asked = client.query_rows(self.request, self.part_id, number, rows);
         let (mut rows, part) = asked.await.map_err(|error| StepError::of_api(&error))?;
         part?;
-        joined(spawn_blocking(move || {
-            let batch = rows.table.end_page();
-            let batch = batch.map_err(|error| StepError::last(one_line(&error)))?;
-            let (batch, next) = rows.take_batch(batch)?;
-            Ok((rows, batch, next))
-        }))
-        .await
+        let lacking = || Err(StepError::last("a page lacks its rows".to_owned()));
+        let (batch, next) = rows.page.take().unwrap_or_else(lacking)?;
+        Ok((rows, batch, next))
     }
 
     async fn page(&self, number: u32) -> Result<Page, StepError> {
@@ -377,6 +376,12 @@ impl TakeRows for Rows {
 
     fn forget(&mut self) {
         self.table.forget_page();
+    }
+
+    fn end_page(&mut self) {
+        let batch = self.table.end_page();
+        let batch = batch.map_err(|error| StepError::last(one_line(&error)));
+        self.page = Some(batch.and_then(|batch| self.take_batch(batch)));
     }
 }
 
