@@ -16,6 +16,7 @@ pub mod api;
 pub mod config;
 pub mod export;
 pub mod mail;
+pub mod notify;
 pub mod report;
 pub mod store;
 // L4: the only floor that sees all of L3

@@ -16,7 +16,9 @@ const FLOORS: [&[&str]; 7] = [
     &["clock", "secret"],
     &["domain"],
     &["plan", "table"],
-    &["config", "api", "export", "report", "mail", "store"],
+    &[
+        "config", "api", "export", "report", "mail", "notify", "store",
+    ],
     &["engine"],
     &["web", "sandbox"],
     &["cli"],

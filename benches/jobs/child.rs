@@ -24,7 +24,7 @@ pub(crate) struct Cost {
     pub(crate) cpu_secs: f64,
     pub(crate) wall_secs: f64,
     pub(crate) peak_mib: f64,
-    is_success: bool,
+    pub(crate) is_success: bool,
 }
 
 /// Runs a command in a folder; what it cost, and what it printed.

@@ -16,6 +16,7 @@ mod project;
 mod rate;
 mod report;
 mod rows;
+mod scheduler;
 mod server;
 
 use std::{error::Error, ffi::OsString, path::PathBuf, process::ExitCode};
@@ -62,6 +63,8 @@ enum Bench {
     Mail(mail::MailArgs),
     /// CPU of a report with its chart, once the data are there
     Report(report::ReportArgs),
+    /// The service with many jobs: readiness, memory, idle CPU, lateness, runs that do nothing
+    Scheduler(scheduler::SchedulerArgs),
     /// The parent of one measured run
     #[command(hide = true)]
     Child {
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Some(Bench::Backfill(args)) => backfill::run(args, binary),
         Some(Bench::Mail(args)) => mail::run(args, binary),
         Some(Bench::Report(args)) => report::run(args),
+        Some(Bench::Scheduler(args)) => scheduler::run(args, binary),
         Some(Bench::Child { costs, command }) => child::parent(costs, command),
     };
     match done {

@@ -180,6 +180,15 @@ pub(super) enum Command {
         #[arg(long, value_name = "PAGE")]
         markdown: Option<Page>,
     },
+    /// Remove runs that are older than `store.keep_runs`
+    Vacuum,
+    /// Print the files that run the jobs under systemd, on Kubernetes, or by cron
+    Generate(GenerateArgs),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Write a starter project
     Init {
         /// The folder; made where it is missing
@@ -246,6 +255,9 @@ pub(super) struct RunArgs {
     /// Write and send even what is there already
     #[arg(long)]
     pub force: bool,
+    /// Leave it to a running `serve`, and do not wait for it
+    #[arg(long, conflicts_with_all = ["force", "website", "set"])]
+    pub queue: bool,
 }
 
 /// What `resend` takes.
@@ -332,6 +344,42 @@ pub(super) enum OrderWord {
     Oldest,
     /// The newest
     Newest,
+}
+
+/// What `generate` takes.
+#[derive(Debug, Args)]
+pub(super) struct GenerateArgs {
+    /// Where the jobs are to run
+    pub target: Target,
+    /// systemd, crontab: the program's path; default this one
+    #[arg(long, value_name = "PATH")]
+    pub program: Option<PathBuf>,
+    /// Kubernetes: the image
+    #[arg(long, value_name = "IMAGE", default_value = concat!("databuddy-jobs:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+    /// Kubernetes: a `CronJob` for each job, or runners that share the work through Postgres
+    #[arg(long, value_enum, default_value = "cronjobs")]
+    pub shape: Shape,
+}
+
+/// Where the jobs are to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Target {
+    /// A hardened unit for `serve`
+    Systemd,
+    /// Manifests
+    Kubernetes,
+    /// Lines that call `run`
+    Crontab,
+}
+
+/// How the jobs run on Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shape {
+    /// A `CronJob` for each job, which calls `run`
+    Cronjobs,
+    /// A Deployment of `serve`
+    Runners,
 }
 
 /// What `track` takes.

@@ -15,17 +15,22 @@ pub(super) async fn list(global: &Global, clock: &Clock) -> Result<Exit, CliErro
     let project = project(global, &[], &[])?;
     let store = open_store(&project.settings, clock).await?;
     let last = store.last_runs().await.map_err(EngineError::from)?;
+    let watermarks = store.watermarks().await.map_err(EngineError::from)?;
     store.close().await;
     let last_of = |job: &Job| last.iter().find(|run| run.job == job.name);
+    let is_paused = |job: &Job| watermarks.get(&job.name).is_some_and(|seen| seen.is_paused);
     let now = clock.now();
     let next = |job: &Job| {
-        let schedule = job.schedule.as_ref().filter(|_| job.enabled)?;
+        let schedule = job
+            .schedule
+            .as_ref()
+            .filter(|_| job.enabled && !is_paused(job))?;
         Some(schedule.next_after(now)?.to_rfc3339_in(schedule.timezone))
     };
     if global.json {
         let jobs = project.jobs.iter().map(|job| {
             json!({
-                "name": job.name, "description": job.description, "enabled": job.enabled,
+                "name": job.name, "description": job.description, "enabled": job.enabled, "paused": is_paused(job),
                 "cron": job.schedule.as_ref().map(|s| &s.cron),
                 "timezone": job.schedule.as_ref().map(|s| s.timezone.name()),
                 "next": next(job), "last_run": last_of(job),
@@ -43,6 +48,7 @@ pub(super) async fn list(global: &Global, clock: &Clock) -> Result<Exit, CliErro
         });
         let due = match (&job.schedule, job.enabled) {
             (_, false) => "disabled".to_owned(),
+            (Some(_), true) if is_paused(job) => "paused".to_owned(),
             (None, true) => "by hand".to_owned(),
             (Some(_), true) => next(job).unwrap_or_default(),
         };

@@ -3,9 +3,11 @@
 mod args;
 mod backfill;
 mod check;
+mod completions;
 mod control;
 mod doctor;
 mod exit;
+mod generate;
 mod health;
 mod init;
 mod list;
@@ -24,6 +26,7 @@ mod session;
 mod suppress;
 mod track;
 mod types;
+mod vacuum;
 mod verify;
 mod websites;
 
@@ -35,9 +38,6 @@ use args::{Cli, Command, Global, LogFormat};
 use exit::Exit;
 
 use crate::{clock::Clock, config::Problems, engine::EngineError};
-
-/// Commands of the contract that a later version builds.
-const NOT_BUILT_YET: [&str; 3] = ["generate", "completions", "vacuum"];
 
 /// What ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +124,9 @@ async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Ex
         Command::Track(args) => track::track(&args, global, clock).await,
         Command::Sandbox(args) => sandbox::sandbox(&args, global, clock).await,
         Command::Schema { markdown } => Ok(schema::schema(markdown)),
+        Command::Vacuum => vacuum::vacuum(global, clock).await,
+        Command::Generate(args) => generate::generate(&args, global),
+        Command::Completions { shell } => Ok(completions::completions(shell)),
         Command::Init { folder } => init::init(&folder),
         Command::Other(words) => Err(unknown_command(&words)),
     }
@@ -131,11 +134,9 @@ async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Ex
 
 fn unknown_command(words: &[String]) -> CliError {
     let name = words.first().map_or("", String::as_str);
-    CliError::Argument(if NOT_BUILT_YET.contains(&name) {
-        format!("`{name}` is not built yet; see the README for what this version does")
-    } else {
-        format!("unknown command `{name}`; `databuddy-jobs --help` lists all")
-    })
+    CliError::Argument(format!(
+        "unknown command `{name}`; `databuddy-jobs --help` lists all"
+    ))
 }
 
 fn start_log(global: &Global) {

@@ -38,6 +38,11 @@ pub(super) async fn run(args: &RunArgs, global: &Global, clock: &Clock) -> Resul
         let Some(index) = project.jobs.iter().position(|job| job.name == *name) else {
             continue;
         };
+        if args.queue {
+            let queued = session.engine.enqueue(&project.jobs[index], ticks[index]);
+            outcomes.push(queued.await?);
+            continue;
+        }
         let order = Order {
             force: args.force,
             ..Order::of(ticks[index], Trigger::Manual)
@@ -107,6 +112,9 @@ pub(super) fn summary(record: &RunRecord) {
     ));
     if let Some(error) = &record.error {
         print::line(format!("  {error}"));
+    }
+    if record.state == RunState::Queued {
+        return;
     }
     print::line(format!(
         "  {} rows in {} request{}, {} ms",

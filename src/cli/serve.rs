@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     CliError,
@@ -46,15 +47,18 @@ pub(super) async fn serve(global: &Global, clock: &Clock) -> Result<Exit, CliErr
     };
     let web = answer(listen, web.listen.is_some(), site).await?;
     let stop = Stop::default();
-    let signals = tokio::spawn(stop_on_signals(stop.clone()));
+    // Caught from here on: a signal that comes before ends the program on the spot
+    let terminate = signal(SignalKind::terminate())
+        .map_err(|e| CliError::machine("signals cannot be caught")(e.into()))?;
+    let signals = tokio::spawn(stop_on_signals(terminate, stop.clone()));
     let beats = tokio::spawn(beat(Arc::clone(&status), clock.clone()));
     let is_scheduled = |job: &&crate::domain::job::Job| job.enabled && job.schedule.is_some();
     let scheduled = project.jobs.iter().filter(is_scheduled).count();
     print::note(format!("serving {scheduled} scheduled jobs; Ctrl-C stops"));
-    let served = session
-        .engine
-        .serve(project.jobs, Some(files), status, &stop)
-        .await;
+    let jobs = project.jobs;
+    // Of thousands of files the texts and places would be kept for nothing
+    drop(project.sources);
+    let served = session.engine.serve(jobs, Some(files), status, &stop).await;
     tell_systemd(&[NotifyState::Stopping]);
     beats.abort();
     signals.abort();
@@ -86,11 +90,7 @@ async fn answer(listen: SocketAddr, is_wanted: bool, site: Site) -> Result<Optio
 }
 
 /// The first signal lets runs end, the second hands them back at once.
-async fn stop_on_signals(stop: Stop) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return;
-    };
+async fn stop_on_signals(mut terminate: Signal, stop: Stop) {
     let said = [
         "stopping: runs under way may end; once more hands them back at once",
         "handing back what is under way, nothing half-written will be left",

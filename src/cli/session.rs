@@ -189,6 +189,7 @@ impl Session {
             root: project.root.clone(),
             settings: Arc::new(settings.clone()),
             client: api.client.clone(),
+            basket: api.basket.clone(),
             store: Arc::new(open_store(settings, clock).await?),
             destinations: Arc::new(Destinations::new(settings.stores.clone())),
             transport: transport.map(Arc::new),

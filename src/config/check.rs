@@ -40,6 +40,7 @@ pub(super) fn format(name: &str, text: &str) -> Result<(), Bad> {
         "name" => word(text),
         "website-pattern" => website_pattern(text),
         "http-url" => http_url(text),
+        "ping-url" => ping_url(text),
         "store-url" => store_url(text),
         "mail-url" => mail_url(text),
         "listen-address" => listen_address(text),
@@ -273,6 +274,17 @@ fn http_url(text: &str) -> Result<(), Bad> {
         }
         Ok(_) => bad(format!("`{text}` is no http address"), hint()),
         Err(error) => bad(format!("`{text}` is no address: {error}"), hint()),
+    }
+}
+
+fn ping_url(text: &str) -> Result<(), Bad> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(()),
+        // The address is a secret: it is not repeated
+        _ => bad(
+            "this is no http address",
+            "write https://host/path".to_owned(),
+        ),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::domain::job::Job;
 
 /// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 4] = ["ping", "on_failure", "on_recovery", "on_success"];
+pub(super) const NOT_BUILT_YET: [&str; 2] = ["webhook", "slack"];
 
 /// What is taken into every job file.
 pub(super) struct Surroundings<'a> {

@@ -69,9 +69,44 @@ pub(super) struct JobKeys {
     #[serde(default)]
     #[schemars(example = &["inside"])]
     pub(super) runs_on: Vec<Word>,
+    /// An address that is asked for after every success: for a dead-man switch, which raises the alarm when nothing comes.
+    #[schemars(example = &"https://hc.example/abc")]
+    pub(super) ping: Option<PingUrl>,
+    /// Told when the job begins to fail, once a day while it does, and of missed ticks that do not run.
+    #[serde(default)]
+    pub(super) on_failure: Vec<HookKeys>,
+    /// Told when it works again.
+    #[serde(default)]
+    pub(super) on_recovery: Vec<HookKeys>,
+    /// Told of every success.
+    #[serde(default)]
+    pub(super) on_success: Vec<HookKeys>,
     /// A key of the job's own.
     #[serde(default)]
     pub(super) api: JobApiKeys,
+}
+
+/// Who is told.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HookKeys {
+    /// Addresses, one message each.
+    #[schemars(length(min = 1), example = &["ops@example.com"])]
+    pub(super) email: Option<Vec<Address>>,
+    /// A Databuddy event, through the tracking API.
+    pub(super) event: Option<EventKeys>,
+}
+
+/// A Databuddy event.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventKeys {
+    /// The website's id.
+    #[schemars(example = &"web_123")]
+    pub(super) website: String,
+    /// The event's name.
+    #[schemars(length(min = 1, max = 128), example = &"export_completed")]
+    pub(super) name: String,
 }
 
 /// When a job is due.
@@ -654,6 +689,7 @@ formats! {
     PathText = "path-template"
     DestinationText = "destination"
     Word = "name"
+    PingUrl = "ping-url"
     WebsitePattern = "website-pattern"
 }
 

@@ -53,6 +53,8 @@ pub struct Settings {
     pub store: PathBuf,
     /// The Postgres database in place of the file.
     pub postgres: Option<Secret>,
+    /// How long runs are kept in the history; default 400 days.
+    pub keep_runs: Duration,
     /// What `serve` runs.
     pub runner: RunnerSettings,
     /// Where `serve` answers.
@@ -111,6 +113,9 @@ pub enum MailUrl {
     /// `smtp://…` or `smtps://…`.
     Smtp(Secret),
 }
+
+/// More than a year, so that a month can be compared with that of the year before.
+const KEEP_RUNS: Duration = Duration::from_secs(400 * 86_400);
 
 /// The JSON Schema of the settings, without that of `defaults`.
 pub(super) fn schema() -> Value {
@@ -218,6 +223,8 @@ fn resolve(
         keys.api.basket_url.map(|u| u.0),
     )
     .unwrap_or_else(|| "https://basket.databuddy.cc".to_owned());
+    let keep_runs = keys.store.keep_runs.as_ref();
+    let keep_runs = keep_runs.and_then(|span| check::duration(&span.0).ok());
     let store = pick(
         "DATABUDDY_JOBS_STORE",
         "store-url",
@@ -262,11 +269,10 @@ fn resolve(
         "listen-address",
         keys.web.listen.map(|listen| listen.0),
     );
+    let token = pick("DATABUDDY_JOBS_WEB_TOKEN", "", keys.web.token);
     let web = WebSettings {
         listen: listen.and_then(|listen| listen.parse().ok()),
-        token: pick("DATABUDDY_JOBS_WEB_TOKEN", "", keys.web.token)
-            .filter(|token| !token.is_empty())
-            .map(Secret::new),
+        token: token.filter(|token| !token.is_empty()).map(Secret::new),
         public_url: keys.web.public_url.map(|url| url.0),
     };
     Some(Settings {
@@ -287,6 +293,7 @@ fn resolve(
         gzip: keys.api.gzip.unwrap_or(true),
         store: file.unwrap_or_else(|| root.join(state)),
         postgres,
+        keep_runs: keep_runs.unwrap_or(KEEP_RUNS),
         runner: runner(keys.runner, labels),
         web,
         stores: keys

@@ -68,6 +68,9 @@ pub(super) struct StoreKeys {
     /// A `SQLite` file, `sqlite://PATH`, relative to the project; or `postgres://user:password@host/database`, where several runners share the work.
     #[schemars(extend("x-default" = "`sqlite://.databuddy-jobs/state.db`", "x-env" = "DATABUDDY_JOBS_STORE"))]
     pub(super) url: Option<StoreUrl>,
+    /// How long runs are kept in the history, except the newest of each job; `serve` and `vacuum` remove older ones. What was sent to whom is kept for good.
+    #[schemars(extend("x-default" = "`400d`"))]
+    pub(super) keep_runs: Option<Span>,
 }
 
 /// How a bucket is reached.

@@ -5,7 +5,9 @@ use std::path::Path;
 use super::{
     check::{duration, suggest},
     finding::Finding,
-    job_keys::{DaysKeys, ExportKeys, JobKeys, PresetName, ScheduleKeys, Span, WebsitesKeys, Zone},
+    job_keys::{
+        DaysKeys, ExportKeys, HookKeys, JobKeys, PresetName, ScheduleKeys, Span, WebsitesKeys, Zone,
+    },
     queries::queries,
     reports::reports,
     spans::At,
@@ -13,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         destination::{BucketUrl, DestinationUrl},
+        hook::{Hook, Hooks},
         job::{Compression, CsvStyle, Export, Format, Job, Per, Retry, WebsiteSelector},
         preset::Preset,
         schedule::{Rules, Schedule},
@@ -114,6 +117,12 @@ fn build(
             max_backoff: span(&keys.retry.max_backoff),
         },
         timeout: span(&keys.timeout),
+        hooks: Hooks {
+            ping: keys.ping.map(|url| Secret::new(url.0)),
+            on_failure: hooks("on_failure", keys.on_failure, notes),
+            on_recovery: hooks("on_recovery", keys.on_recovery, notes),
+            on_success: hooks("on_success", keys.on_success, notes),
+        },
         runs_on: keys.runs_on.into_iter().map(|label| label.0).collect(),
         lookback: keys.lookback,
         settle: span(&keys.settle),
@@ -121,6 +130,28 @@ fn build(
         definition_hash,
         file: path.to_owned(),
     })
+}
+
+fn hooks(key: &str, keys: Vec<HookKeys>, notes: &mut Notes) -> Vec<Hook> {
+    let mut hooks = Vec::new();
+    for (place, keys) in keys.into_iter().enumerate() {
+        if keys.email.is_none() && keys.event.is_none() {
+            let hint = "write `{ email: [ops@example.com] }`".to_owned();
+            notes.wrong(
+                &format!("/{key}/{place}"),
+                "nobody is named to be told",
+                hint,
+            );
+        }
+        hooks.extend(keys.email.map(|addresses| {
+            Hook::Email(addresses.into_iter().map(|address| address.0).collect())
+        }));
+        hooks.extend(keys.event.map(|event| Hook::Event {
+            website: event.website,
+            name: event.name,
+        }));
+    }
+    hooks
 }
 
 fn rules(keys: &ScheduleKeys) -> Rules {
@@ -325,13 +356,33 @@ fn check_paths(exports: &[Export], notes: &mut Notes) {
 }
 
 /// A query whose files two exports would both write.
-pub(super) fn same_file<'a>(one: &'a Export, other: &Export) -> Option<&'a str> {
+fn same_file<'a>(one: &'a Export, other: &Export) -> Option<&'a str> {
     let squeeze = |text: &str| text.split_whitespace().collect::<String>();
     let same = same_place(&one.to, &other.to)
         && one.format == other.format
         && one.path.as_deref().map(squeeze) == other.path.as_deref().map(squeeze);
     let query = one.queries.iter().find(|q| other.queries.contains(q));
     query.filter(|_| same).map(String::as_str)
+}
+
+/// For each query of an export what makes its files those that they are: equal where
+/// [`same_file`] is.
+pub(super) fn file_keys(export: &Export) -> Vec<(String, &str)> {
+    let place = match &export.to {
+        DestinationUrl::Directory(folder) => format!("{}", clean(folder).display()),
+        DestinationUrl::Bucket(url) => url.to_string(),
+    };
+    let path = export.path.as_deref().unwrap_or_default();
+    let path = path.split_whitespace().collect::<String>();
+    let format = export.format.name();
+    let queries = export.queries.iter();
+    let keys = queries.map(|query| {
+        (
+            format!("{place}\n{format}\n{path}\n{query}"),
+            query.as_str(),
+        )
+    });
+    keys.collect()
 }
 
 fn same_place(one: &DestinationUrl, other: &DestinationUrl) -> bool {

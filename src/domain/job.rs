@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 use super::{
     destination::DestinationUrl,
+    hook::Hooks,
     query::Query,
     recipients::Addressees,
     schedule::Schedule,
@@ -47,6 +48,8 @@ pub struct Job {
     pub timeout: Duration,
     /// Labels of runners that may take it, one is enough; empty: all may.
     pub runs_on: Vec<String>,
+    /// Who is told of its runs.
+    pub hooks: Hooks,
     /// A key of the job's own; `None`: the project's.
     pub api_key: Option<Secret>,
     /// SHA-256 (hex) of the definition before secrets are put in.

@@ -7,6 +7,7 @@ pub mod custom;
 pub mod destination;
 pub mod due;
 pub mod event;
+pub mod hook;
 pub mod job;
 pub mod personal;
 pub mod preset;

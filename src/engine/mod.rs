@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod fetch;
 mod lease;
+mod outcome;
 mod outgoing;
 mod planner;
 mod post;
@@ -84,6 +85,8 @@ pub struct Engine {
     pub settings: Arc<Settings>,
     /// The API.
     pub client: Client,
+    /// The tracking API.
+    pub basket: Client,
     /// Where runs are recorded.
     pub store: Arc<Store>,
     /// Where files go.

@@ -7,7 +7,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Engine, EngineError, Order, Status};
+use super::{Engine, EngineError, Order, Outcome, Status};
 use crate::{
     domain::{
         due::{PassedOver, due, settled},
@@ -112,11 +112,40 @@ impl Planner {
             });
             entry.look(now);
             count(job, status);
+            entry.tell_missed(engine, job);
         }
         if moved.contains(&false) {
             self.refresh(engine).await?;
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Leaves a run by hand to whichever runner comes first.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub async fn enqueue(&self, job: &Job, tick: Tick) -> Result<Outcome, EngineError> {
+        let now = self.clock.now();
+        let record = RunRecord {
+            state: RunState::Queued,
+            ..self.new_record(job, &Order::of(tick, Trigger::Manual))
+        };
+        let run = Queued {
+            tick: tick.0,
+            not_before: now,
+            // Somebody waits for it
+            priority: 0,
+            runs_on: job.runs_on.clone(),
+            definition_hash: job.definition_hash.clone(),
+            record,
+        };
+        self.store.enqueue(&run, now).await?;
+        Ok(Outcome {
+            record: run.record,
+            remedy: None,
+        })
     }
 }
 
@@ -136,6 +165,18 @@ fn count(planned: &Planned, status: &Status) {
 impl Entry {
     fn schedule(&self) -> Option<&Schedule> {
         self.job.schedule.as_ref().filter(|_| self.job.enabled)
+    }
+
+    /// Tells of ticks that were missed and do not run, beside the work.
+    fn tell_missed(&self, engine: &Engine, planned: &Planned) {
+        let is_missed = |record: &&RunRecord| {
+            record.state == RunState::Skipped && record.trigger == Trigger::CatchUp
+        };
+        let mut records = planned.runs.iter().map(|run| &run.record);
+        if let Some(record) = records.find(is_missed).cloned() {
+            let (engine, job) = (engine.clone(), Arc::clone(&self.job));
+            tokio::spawn(async move { engine.tell_missed(&job, &record).await });
+        }
     }
 
     /// Decides when to look again.

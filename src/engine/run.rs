@@ -189,6 +189,7 @@ impl Engine {
         let remedy = conclude(&mut record, progress, result);
         self.store.finish_run(&record, self.clock.now()).await?;
         self.events.tell(&Event::RunFinished(&record));
+        engine.tell_outcome(job, &record).await;
         Ok(Outcome { record, remedy })
     }
 

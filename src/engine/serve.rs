@@ -57,6 +57,7 @@ struct Service<'a> {
     hand_back: CancellationToken,
     looked: DateTime<Utc>,
     signed_in: DateTime<Utc>,
+    vacuumed: DateTime<Utc>,
 }
 
 /// A run that ended here.
@@ -141,6 +142,7 @@ impl<'a> Service<'a> {
             hand_back: CancellationToken::new(),
             looked: DateTime::<Utc>::MIN_UTC,
             signed_in: DateTime::<Utc>::MIN_UTC,
+            vacuumed: now,
         }
     }
 
@@ -167,7 +169,25 @@ impl<'a> Service<'a> {
             self.planner.refresh(self.engine).await?;
         }
         self.planner.plan(self.engine, &self.status).await?;
-        self.take_up().await
+        self.take_up().await?;
+        self.forget_old(now);
+        Ok(())
+    }
+
+    /// Once a day, beside the work.
+    fn forget_old(&mut self, now: DateTime<Utc>) {
+        if now - self.vacuumed < TimeDelta::days(1) {
+            return;
+        }
+        self.vacuumed = now;
+        let store = Arc::clone(&self.engine.store);
+        let before = now - self.engine.settings.keep_runs;
+        tokio::spawn(async move {
+            match store.vacuum(before).await {
+                Ok(runs) => tracing::info!(runs, "old runs were removed"),
+                Err(error) => tracing::warn!(%error, "old runs could not be removed"),
+            }
+        });
     }
 
     fn is_time_to_look(&self, now: DateTime<Utc>) -> bool {

@@ -96,6 +96,7 @@ fn job(preset: Preset, queries: Vec<Query>, per: Per) -> Job {
         },
         timeout: Duration::from_secs(1),
         runs_on: Vec::new(),
+        hooks: crate::domain::hook::Hooks::default(),
         api_key: None,
         definition_hash: String::new(),
         file: PathBuf::new(),

@@ -201,13 +201,11 @@ impl Store {
     }
 
     /// Takes a run from a runner that is gone, unless it has given a sign of life since it was seen.
-    /// A run that was due waits again, for any runner; another is marked as failed. Its leases are
+    /// A run that was claimed from the queue waits again, for any runner; another is marked as failed. Its leases are
     /// free, and what its runner may still write is fenced off.
     pub async fn abandon(&self, dead: &Running, now: DateTime<Utc>) -> Result<bool, StoreError> {
-        let waits = matches!(dead.trigger, Some(Trigger::Schedule | Trigger::CatchUp))
-            && dead.runner.is_some()
-            && !dead.is_cancelled
-            && dead.fence < MOST_CLAIMS;
+        // One that was begun by hand in a process of its own has nobody who would take it up
+        let waits = dead.runner.is_some() && !dead.is_cancelled && dead.fence < MOST_CLAIMS;
         let (state, error) = match (waits, dead.is_cancelled) {
             (true, _) => (RunState::Queued, "its runner was cut off; it runs again"),
             (false, true) => (RunState::Cancelled, "cancelled"),

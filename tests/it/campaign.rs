@@ -66,6 +66,7 @@ async fn engine(workspace: &TestWorkspace, url: &str) -> Engine {
         root: workspace.path().to_owned(),
         store: Arc::new(Store::open(&project.settings.store).await.unwrap()),
         settings: Arc::new(project.settings),
+        basket: client.clone(),
         client: client.with_backoff(Duration::from_micros(100)),
         destinations: Arc::default(),
         transport: None,

@@ -113,13 +113,13 @@ fn a_key_that_a_later_version_builds_is_refused_not_ignored() {
     let workspace = TestWorkspace::with_examples();
     workspace.write(
         "jobs/later.yaml",
-        "preset: yesterday\nqueries: [summary]\nping: x\n",
+        "preset: yesterday\nqueries: [summary]\nslack: x\n",
     );
     let output = workspace.run(&["run", "later", "--sandbox"]);
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        text.contains("later.yaml:3:1: `ping` is not built yet"),
+        text.contains("later.yaml:3:1: `slack` is not built yet"),
         "{text}"
     );
 }

@@ -52,7 +52,10 @@ impl Service {
             said,
         };
         let line = service.hear("listening on http://");
-        service.address = line.rsplit("http://").next().unwrap().to_owned();
+        line.rsplit("http://")
+            .next()
+            .unwrap()
+            .clone_into(&mut service.address);
         service
     }
 
@@ -196,24 +199,103 @@ fn a_tick_due_while_the_job_still_runs_is_recorded_as_skipped() {
     drop(service);
 }
 
-/// Moves the watermark of a job back.
-fn set_watermark(workspace: &TestWorkspace, job: &str, back: chrono::TimeDelta) {
-    let file = workspace.path().join(".databuddy-jobs/state.db");
+/// Runs statements on the store of a project.
+fn sql(workspace: &TestWorkspace, statements: &[&str]) {
+    sql_in(workspace, ".databuddy-jobs/state.db", statements);
+}
+
+fn sql_in(workspace: &TestWorkspace, file: &str, statements: &[&str]) {
+    let file = workspace.path().join(file);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         sqlx::any::install_default_drivers();
         let url = format!("sqlite://{}", file.display());
         let pool = sqlx::AnyPool::connect(&url).await.unwrap();
-        let sql = "UPDATE schedules SET watermark_ms = watermark_ms - $1 WHERE job = $2";
-        let done = sqlx::query(sql)
-            .bind(back.num_milliseconds())
-            .bind(job)
-            .execute(&pool)
-            .await
-            .unwrap();
-        assert_eq!(done.rows_affected(), 1);
+        for statement in statements {
+            let statement = sqlx::AssertSqlSafe((*statement).to_owned());
+            sqlx::query(statement).execute(&pool).await.unwrap();
+        }
         pool.close().await;
     });
+}
+
+#[test]
+fn old_runs_are_forgotten_and_what_was_sent_is_not() {
+    let workspace = TestWorkspace::with_examples();
+    let run = ["run", "weekly-report", "--sandbox"];
+    let first = workspace.json(&run).1;
+    assert_eq!(
+        first["runs"][0]["deliveries"][0]["state"], "sent",
+        "{first:#}"
+    );
+    workspace.json(&run);
+    let age = |days: i64| {
+        format!(
+            "UPDATE runs SET created_ms = created_ms - {days} * 86400000 WHERE id = '{}'",
+            first["runs"][0]["id"].as_str().unwrap()
+        )
+    };
+    let store = ".databuddy-jobs/sandbox/state.db";
+    sql_in(&workspace, store, &[&age(399)]);
+    assert_eq!(
+        workspace.json(&["vacuum", "--sandbox"]).1["runs_removed"],
+        0
+    );
+    sql_in(&workspace, store, &[&age(2)]);
+    assert_eq!(
+        workspace.json(&["vacuum", "--sandbox"]).1["runs_removed"],
+        1
+    );
+    assert_eq!(
+        workspace.json(&["runs", "--sandbox"]).1["runs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let again = workspace.json(&run).1;
+    assert_eq!(again["runs"][0]["deliveries"][0]["state"], "already_sent");
+}
+
+#[test]
+fn a_store_that_was_backed_up_while_it_ran_knows_what_was_sent() {
+    let workspace = workspace(&api(rows));
+    workspace.write("jobs/due.yaml", &job(EACH_SECOND, "due"));
+    let service = Service::start(&workspace);
+    wait_for(&workspace, |runs| of(runs, "state", "succeeded").len() >= 2);
+    let backup = workspace.path().join("backup.db");
+    sql(
+        &workspace,
+        &[&format!("VACUUM INTO '{}'", backup.display())],
+    );
+    assert_eq!(service.end(), Some(0));
+    let state = workspace.path().join(".databuddy-jobs/state.db");
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", state.display()));
+    }
+    std::fs::copy(&backup, &state).unwrap();
+    let runs = wait_for(&workspace, |_| true);
+    let kept = of(&runs, "state", "succeeded").len();
+    assert!(kept >= 2, "{runs:#?}");
+    // The ticks since the backup are made up for, each once
+    let service = Service::start(&workspace);
+    let runs = wait_for(&workspace, |runs| {
+        of(runs, "state", "succeeded").len() > kept + 2
+    });
+    let ticks: BTreeSet<&str> = runs
+        .iter()
+        .map(|run| run["tick"].as_str().unwrap())
+        .collect();
+    assert_eq!(ticks.len(), runs.len());
+    assert_eq!(service.end(), Some(0));
+}
+
+/// Moves the watermark of a job back.
+fn set_watermark(workspace: &TestWorkspace, job: &str, back: chrono::TimeDelta) {
+    let ms = back.num_milliseconds();
+    let set =
+        format!("UPDATE schedules SET watermark_ms = watermark_ms - {ms} WHERE job = '{job}'");
+    sql(workspace, &[&set]);
 }
 
 #[test]
@@ -341,6 +423,14 @@ fn a_paused_job_has_no_ticks_until_it_is_resumed() {
     let service = Service::start(&workspace);
     wait_for(&workspace, |runs| !runs.is_empty());
     assert_eq!(workspace.json(&["pause", "due"]).0, 0);
+    let (_, listed) = workspace.json(&["list"]);
+    let paused: Vec<bool> = listed["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["paused"].as_bool().unwrap())
+        .collect();
+    assert_eq!(paused, [false, true]);
     let runs = wait_for(&workspace, |_| true);
     let (due, beside) = (
         of(&runs, "job", "due").len(),
@@ -388,6 +478,24 @@ fn a_run_is_cancelled_from_another_process() {
     assert_eq!(of(&runs, "state", "cancelled")[0]["id"], id.as_str());
     assert!(workspace.files("out").is_empty());
     drop(service);
+}
+
+#[test]
+fn a_run_by_hand_is_left_to_the_service() {
+    let workspace = workspace(&api(rows));
+    workspace.write("jobs/by-hand.yaml", &job("", "by-hand"));
+    let (code, queued) = workspace.json(&["run", "by-hand", "--queue"]);
+    let run = &queued["runs"][0];
+    assert_eq!(
+        (code, run["state"].as_str(), run["trigger"].as_str()),
+        (0, Some("queued"), Some("manual"))
+    );
+    assert!(workspace.files("out").is_empty());
+    let service = Service::start(&workspace);
+    let runs = wait_for(&workspace, |runs| runs[0]["state"] == "succeeded");
+    assert_eq!(runs[0]["id"], run["id"]);
+    assert!(!workspace.files("out/by-hand").is_empty());
+    assert_eq!(service.end(), Some(0));
 }
 
 #[test]

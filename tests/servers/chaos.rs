@@ -28,7 +28,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
 ];
 
 /// Days of ticks that were missed before anything runs.
-const DAYS: i64 = 12;
+const DAYS: usize = 12;
+
+/// Runs that make up for them.
+const HISTORY_RUNS: i64 = 24;
 
 const RECIPIENTS: [&str; 2] = ["ann@example.org", "bob@example.org"];
 
@@ -110,11 +113,15 @@ impl Store {
 struct Runner(Child);
 
 impl Runner {
+    /// Starts one, and waits until it is there for signals.
     fn start(workspace: &TestWorkspace, url: &str, log: &str) -> Self {
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(workspace.path().join(log));
+        let path = workspace.path().join(log);
+        let starts = || {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            text.matches("scheduled jobs; Ctrl-C stops").count()
+        };
+        let before = starts();
+        let log = fs::OpenOptions::new().create(true).append(true).open(&path);
         let child = workspace
             .command(&["serve", "-v"])
             .env("DATABUDDY_JOBS_STORE", url)
@@ -122,7 +129,16 @@ impl Runner {
             .stderr(log.unwrap())
             .stdout(Stdio::null())
             .spawn();
-        Self(child.unwrap())
+        let mut runner = Self(child.unwrap());
+        while starts() == before {
+            assert!(
+                runner.0.try_wait().unwrap().is_none(),
+                "{}",
+                fs::read_to_string(&path).unwrap()
+            );
+            std::thread::yield_now();
+        }
+        runner
     }
 
     fn signal(&self, name: &str) {
@@ -227,7 +243,7 @@ fn go_back(store: &Store) {
         std::thread::yield_now();
     }
     let sql = "UPDATE schedules SET watermark_ms = watermark_ms - $1 WHERE job LIKE 'history%'";
-    let query = sqlx::query(sql).bind(DAYS * 86_400_000);
+    let query = sqlx::query(sql).bind(i64::try_from(DAYS).unwrap() * 86_400_000);
     store.runtime.block_on(query.execute(&store.pool)).unwrap();
 }
 
@@ -278,7 +294,7 @@ fn storm(workspace: &TestWorkspace, store: &Store, taken: &sink::Taken) {
             "preset: yesterday\nqueries: [top_pages]\nexports: [{ format: csv, to: out/late }]\n";
         workspace.write(&format!("jobs/{name}.yaml"), &job.replace("late", name));
     }
-    while store.count("SELECT COUNT(*) FROM runs WHERE job LIKE 'history%' AND state IN ('succeeded', 'partially_succeeded', 'failed')") < DAYS * 2
+    while store.count("SELECT COUNT(*) FROM runs WHERE job LIKE 'history%' AND state IN ('succeeded', 'partially_succeeded', 'failed')") < HISTORY_RUNS
         || store.count("SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running')") > 0
     {
         std::thread::yield_now();
@@ -326,7 +342,7 @@ fn every_tick_ran_once(store: &Store) {
             .map(|pair| pair[1] - pair[0])
             .collect();
         assert_eq!(
-            (ticks[name].len() as i64, gaps),
+            (ticks[name].len(), gaps),
             (DAYS, BTreeSet::from([86_400_000])),
             "{name}"
         );
@@ -345,7 +361,7 @@ fn nothing_is_written_twice(workspace: &TestWorkspace, store: &Store) {
             .iter()
             .filter(|file| file.extension().is_some_and(|e| e == "csv"))
             .collect();
-        assert_eq!(data.len() as i64, DAYS, "{files:?}");
+        assert_eq!(data.len(), DAYS, "{files:?}");
     }
     for name in HISTORIES.iter().chain(&SECONDS) {
         let verified = workspace.command(&["verify", name]).output().unwrap();
@@ -380,7 +396,7 @@ fn nothing_is_sent_twice(store: &Store, taken: &sink::Taken) {
     }
     assert_eq!(
         recorded,
-        DAYS * 2 * RECIPIENTS.len() as i64,
+        DAYS * 2 * RECIPIENTS.len(),
         "no mail is forgotten"
     );
 }

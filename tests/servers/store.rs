@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Again, Begin, Cancellation, DeliveryKey, Found, Handing, NewRun, Planned, Queued, Runner,
-        Sign, Store, StoreError,
+        Again, Begin, Cancellation, Change, DeliveryKey, Found, Handing, NewRun, Planned, Queued,
+        Runner, Sign, Store, StoreError,
     },
 };
 use futures::future::join_all;
@@ -20,10 +20,10 @@ use crate::postgres;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("store_a_run_comes_back_as_it_was_saved", || {
-        both(comes_back)
+        both(comes_back);
     }),
     ("store_a_tick_has_one_run_however_many_plan_it", || {
-        both(one_run_a_tick)
+        both(one_run_a_tick);
     }),
     (
         "store_a_watermark_that_moved_meanwhile_is_not_moved_again",
@@ -40,24 +40,25 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         || both(takeover),
     ),
     ("store_a_run_handed_back_waits_until_its_time", || {
-        both(hand_back)
+        both(hand_back);
     }),
     ("store_runs_are_cancelled_wherever_they_stand", || {
-        both(cancel)
+        both(cancel);
     }),
     ("store_a_paused_job_is_not_planned", || both(pause)),
     ("store_of_many_that_ask_at_once_one_sends", || {
-        both(one_sends)
+        both(one_sends);
     }),
     ("store_a_mail_of_a_runner_that_died_is_unknown", || {
-        both(unknown_mail)
+        both(unknown_mail);
     }),
     ("store_a_lease_excludes_others_until_it_ends", || {
-        both(lease)
+        both(lease);
     }),
     ("store_backfills_remember_their_units", || both(backfills)),
+    ("store_a_change_of_outcome_is_told_once", || both(outcomes)),
     ("store_runners_are_counted_while_they_live", || {
-        both(runners)
+        both(runners);
     }),
     ("store_many_programs_migrate_at_once", migrate_at_once),
     (
@@ -614,6 +615,34 @@ test!(backfills, place, {
     assert_eq!(store.backfilled("b").await.unwrap().len(), 2);
     store.forget_backfill("b").await.unwrap();
     assert!(store.backfilled("b").await.unwrap().is_empty());
+});
+
+test!(outcomes, place, {
+    let store = place.open().await;
+    let note = async |failed: bool, hours: i64| {
+        let now = noon() + TimeDelta::hours(hours);
+        store.note_outcome("a", failed, now).await.unwrap()
+    };
+    let since = noon();
+    assert_eq!(note(false, -1).await, Change::None);
+    assert_eq!(note(true, 0).await, Change::Fails);
+    assert_eq!(note(true, 1).await, Change::None);
+    assert_eq!(
+        note(true, 24).await,
+        Change::StillFails { failures: 3, since }
+    );
+    assert_eq!(note(true, 25).await, Change::None);
+    assert_eq!(
+        note(false, 26).await,
+        Change::Recovered { failures: 4, since }
+    );
+    assert_eq!(note(false, 27).await, Change::None);
+    let notes = (0..8).map(|_| store.note_outcome("b", true, noon()));
+    let told = join_all(notes)
+        .await
+        .into_iter()
+        .filter(|change| *change.as_ref().unwrap() == Change::Fails);
+    assert_eq!(told.count(), 1);
 });
 
 test!(runners, place, {

@@ -1,0 +1,194 @@
+//! Telling people and services of the outcome of runs: without a flood, and never at the cost of the run.
+
+use serde_json::{Map, Value};
+
+use super::{Engine, EngineError, run::one_line};
+use crate::{
+    api::Tracking,
+    domain::{
+        event::TrackedEvent,
+        hook::Hook,
+        job::Job,
+        run::{RunRecord, RunState, Trigger},
+    },
+    mail::{Message, domain_of, message_id},
+    notify::ping,
+    store::Change,
+};
+
+/// What is told.
+struct News {
+    /// One line.
+    subject: String,
+    /// Some lines.
+    text: String,
+}
+
+impl Engine {
+    /// Tells of a run that is over. What fails here is logged: the run stands as it is.
+    pub(super) async fn tell_outcome(&self, job: &Job, run: &RunRecord) {
+        let has_failed = match run.state {
+            RunState::Succeeded => false,
+            RunState::Failed | RunState::PartiallySucceeded => true,
+            _ => return,
+        };
+        if run.trigger == Trigger::Backfill {
+            return;
+        }
+        let now = self.clock.now();
+        let change = match self.store.note_outcome(&job.name, has_failed, now).await {
+            Ok(change) => change,
+            Err(error) => {
+                tracing::warn!(%error, job = %job.name, "whether somebody must be told could not be found out");
+                return;
+            }
+        };
+        let (hooks, news) = match change {
+            Change::None => (&[][..], None),
+            Change::Fails => (&job.hooks.on_failure[..], Some("fails".to_owned())),
+            Change::StillFails { failures, since } => (
+                &job.hooks.on_failure[..],
+                Some(format!(
+                    "still fails: {failures} runs since {}",
+                    since.format("%Y-%m-%d %H:%M UTC")
+                )),
+            ),
+            Change::Recovered { failures, since } => (
+                &job.hooks.on_recovery[..],
+                Some(format!(
+                    "works again, after {failures} failed runs since {}",
+                    since.format("%Y-%m-%d %H:%M UTC")
+                )),
+            ),
+        };
+        if let Some(what) = news {
+            self.tell(job, run, hooks, &self.news(job, run, &what))
+                .await;
+        }
+        if !has_failed {
+            let news = self.news(job, run, "has done its work");
+            self.tell(job, run, &job.hooks.on_success, &news).await;
+            if let Some(url) = &job.hooks.ping
+                && let Err(why) = ping(url).await
+            {
+                tracing::warn!(job = %job.name, %why, "the address of `ping` was not told");
+            }
+        }
+    }
+
+    /// Tells that ticks should have run, and did not.
+    pub(super) async fn tell_missed(&self, job: &Job, run: &RunRecord) {
+        let news = self.news(job, run, "has missed ticks");
+        self.tell(job, run, &job.hooks.on_failure, &news).await;
+    }
+
+    fn news(&self, job: &Job, run: &RunRecord, what: &str) -> News {
+        let mut lines = vec![
+            format!("{} {what}.", job.name),
+            String::new(),
+            format!(
+                "run     {} ({})",
+                run.id,
+                run.state.name().replace('_', " ")
+            ),
+            format!("tick    {}", run.tick),
+            format!(
+                "window  {} to {} ({})",
+                run.window.start, run.window.end, run.window.timezone
+            ),
+        ];
+        lines.extend(run.error.iter().map(|error| format!("why     {error}")));
+        lines.push(String::new());
+        lines.push(format!("databuddy-jobs show {}", run.id));
+        lines.extend(self.settings.web.public_url.clone());
+        News {
+            subject: format!("{} {what}", job.name),
+            text: lines.join("\n"),
+        }
+    }
+
+    async fn tell(&self, job: &Job, run: &RunRecord, hooks: &[Hook], news: &News) {
+        for hook in hooks {
+            let told = match hook {
+                Hook::Email(addresses) => self.mail_news(job, run, addresses, news).await,
+                Hook::Event { website, name } => self.send_event(run, website, name).await,
+            };
+            if let Err(why) = told {
+                tracing::warn!(job = %job.name, run = %run.id, %why, "a notification failed");
+            }
+        }
+    }
+
+    async fn mail_news(
+        &self,
+        job: &Job,
+        run: &RunRecord,
+        addresses: &[String],
+        news: &News,
+    ) -> Result<(), String> {
+        let (Some(transport), Some(from)) = (&self.transport, &self.settings.mail_from) else {
+            return Err("`mail.url` and `mail.from` are not both set".to_owned());
+        };
+        for to in addresses {
+            let key = ["outcome", &job.name, &run.id, &news.subject, to];
+            let message = Message {
+                from: from.clone(),
+                to: vec![to.clone()],
+                cc: Vec::new(),
+                bcc: Vec::new(),
+                images: Vec::new(),
+                attachments: Vec::new(),
+                subject: news.subject.clone(),
+                html: format!("<pre>{}</pre>", escape(&news.text)),
+                text: news.text.clone(),
+                message_id: message_id(&key, 1, &domain_of(from)),
+                label: format!("outcome_{}_{}", job.name, run.id),
+                list_id: format!("outcome.{}.databuddy-jobs", job.name),
+                unsubscribe: self.settings.mail_unsubscribe.clone(),
+                date: self.clock.now(),
+            };
+            let sent = transport.send(&message).await;
+            transport.close().await;
+            sent.map_err(|(_, why)| why)?;
+        }
+        Ok(())
+    }
+
+    /// Its id derives from the run: told again, it is the same event.
+    async fn send_event(&self, run: &RunRecord, website: &str, name: &str) -> Result<(), String> {
+        let mut properties = Map::new();
+        for (key, value) in [
+            ("job", Value::from(run.job.as_str())),
+            ("run", Value::from(run.id.as_str())),
+            ("state", Value::from(run.state.name())),
+            ("rows", Value::from(run.rows)),
+            ("window_start", Value::from(run.window.start.as_str())),
+            ("window_end", Value::from(run.window.end.as_str())),
+        ] {
+            properties.insert(key.to_owned(), value);
+        }
+        let event = TrackedEvent {
+            name: name.to_owned(),
+            event_id: format!("databuddy-jobs-{}-{name}", run.id),
+            anonymous_id: Some("databuddy-jobs".to_owned()),
+            session_id: None,
+            timestamp_ms: Some(self.clock.now().timestamp_millis()),
+            properties,
+        };
+        let told = |error: EngineError| one_line(&error);
+        let tracking = if self.server().await.map_err(told)?.catalog.is_seed() {
+            Tracking::Seed
+        } else {
+            Tracking::Track
+        };
+        let refused = self.basket.track(website, &[event], tracking).await;
+        match refused.map_err(|error| told(error.into()))?.first() {
+            Some(refused) => Err(refused.reason.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}

@@ -1,0 +1,151 @@
+//! Who is told of the outcome of runs: once for each change, and never at the cost of the run.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use mail_parser::MessageParser;
+use serde_json::{Value, json};
+
+use crate::{
+    failures::{api, rows},
+    server::{self, Request},
+    workspace::TestWorkspace,
+};
+
+const JOB: &str = "preset: yesterday\nqueries: [top_pages]\nretry: { attempts: 1 }\nexports: [{ format: csv, to: out/lake }]\n";
+
+fn workspace(api_url: &str, basket_url: &str, hooks: &str) -> TestWorkspace {
+    let workspace = TestWorkspace::empty();
+    workspace.write(
+        "databuddy-jobs.yaml",
+        &format!(
+            "api: {{ url: '{api_url}', basket_url: '{basket_url}', key: k }}\nmail: {{ url: 'dir:out/mail', from: jobs@example.org }}\nweb: {{ public_url: 'https://jobs.example.org' }}\n"
+        ),
+    );
+    workspace.write("jobs/export.yaml", &format!("{JOB}{hooks}\n"));
+    workspace
+}
+
+/// Subjects and recipients of the mails so far, sorted.
+fn mails(workspace: &TestWorkspace) -> Vec<(String, String)> {
+    let mut mails = Vec::new();
+    for (file, bytes) in workspace.contents("out/mail") {
+        if file.extension().is_some_and(|e| e == "eml") {
+            let mail = MessageParser::default().parse(&bytes).unwrap();
+            let to = mail
+                .to()
+                .unwrap()
+                .first()
+                .unwrap()
+                .address()
+                .unwrap()
+                .to_owned();
+            let text = mail.body_text(0).unwrap();
+            assert!(
+                text.contains("databuddy-jobs show ") && text.contains("https://jobs.example.org"),
+                "{text}"
+            );
+            mails.push((mail.subject().unwrap().to_owned(), to));
+        }
+    }
+    mails.sort();
+    mails
+}
+
+#[test]
+fn a_job_that_fails_says_so_once_and_once_more_when_it_works_again() {
+    let is_broken = Arc::new(AtomicBool::new(true));
+    let broken = Arc::clone(&is_broken);
+    let url = api(move |request| {
+        if broken.load(Ordering::Relaxed) {
+            return server::json(
+                403,
+                &json!({ "success": false, "error": "no", "code": "FORBIDDEN" }),
+            );
+        }
+        rows(request)
+    });
+    let hooks = "on_failure: [{ email: [ops@example.com, ann@example.com] }]\non_recovery: [{ email: [ops@example.com] }]";
+    let workspace = workspace(&url, &url, hooks);
+    for _ in 0..3 {
+        assert_eq!(workspace.json(&["run", "export"]).0, 1);
+    }
+    let fails = |to: &str| ("export fails".to_owned(), to.to_owned());
+    assert_eq!(
+        mails(&workspace),
+        [fails("ann@example.com"), fails("ops@example.com")]
+    );
+    is_broken.store(false, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(workspace.json(&["run", "export"]).0, 0);
+    }
+    let all = mails(&workspace);
+    assert_eq!(all.len(), 3);
+    assert!(
+        all[2]
+            .0
+            .starts_with("export works again, after 3 failed runs since "),
+        "{all:?}"
+    );
+    is_broken.store(true, Ordering::Relaxed);
+    workspace.json(&["run", "export"]);
+    assert_eq!(mails(&workspace).len(), 5);
+}
+
+#[test]
+fn every_success_is_told_to_the_dead_man_switch_and_as_an_event() {
+    let heard: Arc<Mutex<Vec<(String, String, Value)>>> = Arc::default();
+    let tell = Arc::clone(&heard);
+    let others = server::serve(move |request: &Request| {
+        let said = (
+            request.method.clone(),
+            request.path.clone(),
+            request.body.clone(),
+        );
+        tell.lock().unwrap().push(said);
+        server::json(
+            200,
+            &json!({ "status": "success", "type": "custom", "success": true }),
+        )
+    });
+    let hooks = format!(
+        "ping: '{others}/ping/s3cret'\non_success: [{{ event: {{ website: web_1, name: export_completed }} }}]"
+    );
+    let workspace = workspace(&api(rows), &others, &hooks);
+    assert_eq!(workspace.json(&["run", "export"]).0, 0);
+    let heard = heard.lock().unwrap();
+    assert!(
+        heard
+            .iter()
+            .any(|(method, path, _)| method == "GET" && path == "/ping/s3cret"),
+        "{heard:?}"
+    );
+    let event = heard
+        .iter()
+        .find(|(method, _, _)| method == "POST")
+        .unwrap();
+    let text = event.2.to_string();
+    assert!(
+        text.contains("export_completed") && text.contains("\"job\":\"export\""),
+        "{text}"
+    );
+    assert_eq!(heard.len(), 2);
+}
+
+#[test]
+fn a_run_stands_where_nobody_can_be_told() {
+    let nowhere = "http://127.0.0.1:1";
+    let hooks = format!(
+        "ping: '{nowhere}/s3cret'\non_success: [{{ event: {{ website: web_1, name: done }} }}]"
+    );
+    let workspace = workspace(&api(rows), nowhere, &hooks);
+    let output = workspace.run(&["run", "export"]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("the address of `ping` was not told") && !said.contains("s3cret"),
+        "{said}"
+    );
+}
