@@ -21,7 +21,10 @@ pub(super) async fn list(global: &Global, clock: &Clock) -> Result<Exit, CliErro
     let is_paused = |job: &Job| watermarks.get(&job.name).is_some_and(|seen| seen.is_paused);
     let now = clock.now();
     let next = |job: &Job| {
-        let schedule = job.schedule.as_ref().filter(|_| job.enabled && !is_paused(job))?;
+        let schedule = job
+            .schedule
+            .as_ref()
+            .filter(|_| job.enabled && !is_paused(job))?;
         Some(schedule.next_after(now)?.to_rfc3339_in(schedule.timezone))
     };
     if global.json {

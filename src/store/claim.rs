@@ -205,9 +205,7 @@ impl Store {
     /// free, and what its runner may still write is fenced off.
     pub async fn abandon(&self, dead: &Running, now: DateTime<Utc>) -> Result<bool, StoreError> {
         // One that was begun by hand in a process of its own has nobody who would take it up
-        let waits = dead.runner.is_some()
-            && !dead.is_cancelled
-            && dead.fence < MOST_CLAIMS;
+        let waits = dead.runner.is_some() && !dead.is_cancelled && dead.fence < MOST_CLAIMS;
         let (state, error) = match (waits, dead.is_cancelled) {
             (true, _) => (RunState::Queued, "its runner was cut off; it runs again"),
             (false, true) => (RunState::Cancelled, "cancelled"),

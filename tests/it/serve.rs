@@ -424,7 +424,12 @@ fn a_paused_job_has_no_ticks_until_it_is_resumed() {
     wait_for(&workspace, |runs| !runs.is_empty());
     assert_eq!(workspace.json(&["pause", "due"]).0, 0);
     let (_, listed) = workspace.json(&["list"]);
-    let paused: Vec<bool> = listed["jobs"].as_array().unwrap().iter().map(|job| job["paused"].as_bool().unwrap()).collect();
+    let paused: Vec<bool> = listed["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["paused"].as_bool().unwrap())
+        .collect();
     assert_eq!(paused, [false, true]);
     let runs = wait_for(&workspace, |_| true);
     let (due, beside) = (
@@ -481,7 +486,10 @@ fn a_run_by_hand_is_left_to_the_service() {
     workspace.write("jobs/by-hand.yaml", &job("", "by-hand"));
     let (code, queued) = workspace.json(&["run", "by-hand", "--queue"]);
     let run = &queued["runs"][0];
-    assert_eq!((code, run["state"].as_str(), run["trigger"].as_str()), (0, Some("queued"), Some("manual")));
+    assert_eq!(
+        (code, run["state"].as_str(), run["trigger"].as_str()),
+        (0, Some("queued"), Some("manual"))
+    );
     assert!(workspace.files("out").is_empty());
     let service = Service::start(&workspace);
     let runs = wait_for(&workspace, |runs| runs[0]["state"] == "succeeded");
