@@ -10,9 +10,11 @@ mod child;
 mod export;
 mod limiter;
 mod machine;
+mod mail;
 mod pieces;
 mod project;
 mod rate;
+mod report;
 mod rows;
 mod scheduler;
 mod server;
@@ -59,6 +61,10 @@ enum Bench {
     Backfill(backfill::BackfillArgs),
     /// The service with many jobs: readiness, memory, idle CPU, lateness, runs that do nothing
     Scheduler(scheduler::SchedulerArgs),
+    /// What a message to one more recipient costs
+    Mail(mail::MailArgs),
+    /// CPU of a report with its chart, once the data are there
+    Report(report::ReportArgs),
     /// The parent of one measured run
     #[command(hide = true)]
     Child {
@@ -77,6 +83,8 @@ fn main() -> ExitCode {
         Some(Bench::Limiter(args)) => limiter::run(args, binary),
         Some(Bench::Backfill(args)) => backfill::run(args, binary),
         Some(Bench::Scheduler(args)) => scheduler::run(args, binary),
+        Some(Bench::Mail(args)) => mail::run(args, binary),
+        Some(Bench::Report(args)) => report::run(args),
         Some(Bench::Child { costs, command }) => child::parent(costs, command),
     };
     match done {

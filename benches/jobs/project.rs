@@ -38,6 +38,14 @@ impl Project {
         Ok(self)
     }
 
+    /// A file of the project.
+    pub(crate) fn with_file(self, name: &str, text: &str) -> Result<Self> {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().ok_or("a file has a folder")?)?;
+        fs::write(path, text)?;
+        Ok(self)
+    }
+
     /// Forgets what earlier runs wrote, runs the program, and reads what it says.
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<(Cost, Value)> {
         for name in ["lake", ".databuddy-jobs"] {

@@ -35,6 +35,7 @@ impl Client {
                 id: text("id").ok_or_else(|| lacks(path, "the `id` of a website"))?,
                 name: text("name"),
                 domain: text("domain").unwrap_or_default(),
+                created: text("createdAt").and_then(|at| at.get(..10)?.parse().ok()),
             };
             // Listed twice, it is still one website
             if websites.iter().all(|other| other.id != website.id) {

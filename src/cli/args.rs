@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     engine::At,
+    mail::address_of,
     sandbox::{Fault, Generation},
 };
 
@@ -119,6 +120,17 @@ pub(super) enum Command {
     Show {
         /// The run's id, or a unique beginning of it
         run: String,
+        /// Write its mails to out/mails/RUN as they were sent, and open the first one
+        #[arg(long)]
+        open: bool,
+    },
+    /// Send the stored mails of a run again, without asking the API
+    Resend(ResendArgs),
+    /// Addresses that get no mail, whatever a job says
+    Suppress {
+        /// What to do with the list
+        #[command(subcommand)]
+        action: SuppressAction,
     },
     /// Stop a job's ticks, in every `serve`, until it is resumed
     Pause {
@@ -136,7 +148,7 @@ pub(super) enum Command {
         run: String,
     },
     /// Render a job's reports to files without sending them
-    Preview(PlanArgs),
+    Preview(PreviewArgs),
     /// Windows that are missing in the lake
     Gaps {
         /// The job
@@ -205,6 +217,35 @@ pub(super) struct PlanArgs {
     pub set: Vec<(String, String)>,
 }
 
+/// What `preview` takes.
+#[derive(Debug, Args)]
+pub(super) struct PreviewArgs {
+    /// The jobs' names
+    #[arg(required_unless_present = "run", value_name = "JOB")]
+    pub jobs: Vec<String>,
+    /// Instead: the reports of a run again, from the data that was kept of them
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["jobs", "at", "website", "set"])]
+    pub run: Option<String>,
+    /// The tick to render for: a date (its first scheduled tick) or an instant with an offset
+    #[arg(long, value_name = "DATE|INSTANT")]
+    pub at: Option<At>,
+    /// Only this website
+    #[arg(long, value_name = "ID")]
+    pub website: Option<String>,
+    /// Override a key of the job
+    #[arg(long, value_name = "PATH=VALUE", value_parser = set_value)]
+    pub set: Vec<(String, String)>,
+    /// The folder for the files, relative to the project
+    #[arg(long, value_name = "DIR", default_value = "out/preview")]
+    pub out: PathBuf,
+    /// Open the first one in the browser
+    #[arg(long)]
+    pub open: bool,
+    /// Send each report as a test to this address too, outside the ledger
+    #[arg(long, value_name = "ADDRESS", value_parser = mail_address)]
+    pub send_to: Option<String>,
+}
+
 /// What `run` takes.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -217,6 +258,41 @@ pub(super) struct RunArgs {
     /// Leave it to a running `serve`, and do not wait for it
     #[arg(long, conflicts_with_all = ["force", "website", "set"])]
     pub queue: bool,
+}
+
+/// What `resend` takes.
+#[derive(Debug, Args)]
+pub(super) struct ResendArgs {
+    /// The run's id, or a unique beginning of it
+    pub run: String,
+    /// Only what was refused or not handed over
+    #[arg(long)]
+    pub failed: bool,
+    /// Only what may have been sent, or not; ask first
+    #[arg(long)]
+    pub unknown: bool,
+}
+
+/// What `suppress` does.
+#[derive(Debug, Subcommand)]
+pub(super) enum SuppressAction {
+    /// Put addresses on the list
+    Add {
+        /// The addresses
+        #[arg(required = true, value_name = "ADDRESS", value_parser = address)]
+        addresses: Vec<String>,
+        /// Why; it stands in the record of every run that leaves them out
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Take addresses off the list
+    Remove {
+        /// The addresses
+        #[arg(required = true, value_name = "ADDRESS", value_parser = address)]
+        addresses: Vec<String>,
+    },
+    /// Print the list
+    List,
 }
 
 /// What `backfill` takes.
@@ -362,9 +438,24 @@ pub(super) struct SandboxArgs {
     pub fault_seed: u64,
 }
 
+fn mail_address(text: &str) -> Result<String, String> {
+    match text.parse::<lettre::message::Mailbox>() {
+        Ok(_) if !text.contains(['\r', '\n']) => Ok(text.to_owned()),
+        _ => Err(format!(
+            "`{}` is no mail address, like ann@example.org",
+            text.escape_debug()
+        )),
+    }
+}
+
 fn set_value(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(path, value)| (path.trim().to_owned(), value.to_owned()))
         .filter(|(path, _)| !path.is_empty())
         .ok_or_else(|| format!("`{text}` is not of the form KEY=VALUE, like retry.attempts=1"))
+}
+
+/// An address as the ledger knows it: alone, in lower case.
+fn address(text: &str) -> Result<String, String> {
+    address_of(text).ok_or_else(|| format!("`{text}` is no mail address; write ann@example.org"))
 }

@@ -18,7 +18,7 @@ use crate::{
         schedule::Tick,
     },
     engine::{EngineError, Events, Order},
-    report::Template,
+    report::{Broken, Condition, Template},
 };
 
 pub(super) async fn check(
@@ -122,6 +122,10 @@ fn template_problems(project: &Project) -> Vec<Problem> {
             for (message, hint) in wrong_with(project, job, report) {
                 problems.push(source.problem_at(&pointer, message, hint));
             }
+            let pointer = format!("/reports/{place}/when");
+            for broken in report.when.iter().flat_map(|when| wrong_when(job, when)) {
+                problems.push(source.problem_in(&pointer, broken.place, broken.message, None));
+            }
         }
     }
     problems
@@ -143,6 +147,23 @@ fn wrong_with(project: &Project, job: &Job, report: &ReportSpec) -> Vec<(String,
                 ),
                 Some(format!("add `{need}` to `queries`")),
             )
+        })
+        .collect()
+}
+
+/// A condition that is no expression, and queries that it names and the job lacks.
+fn wrong_when(job: &Job, when: &str) -> Vec<Broken> {
+    let condition = match Condition::parse(when) {
+        Ok(condition) => condition,
+        Err(broken) => return vec![broken],
+    };
+    let names: Vec<&str> = job.queries.iter().map(|q| q.name.as_str()).collect();
+    let queries = condition.queries().into_iter();
+    let unknown = queries.filter(|(name, _)| !names.contains(name));
+    unknown
+        .map(|(name, place)| Broken {
+            message: format!("the job has no query `{name}`; it has {}", names.join(", ")),
+            place,
         })
         .collect()
 }

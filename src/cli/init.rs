@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use super::{CliError, exit::Exit, print};
 
 /// The files of a starter project: the example jobs and the report of this repository.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     (
         "databuddy-jobs.yaml",
         include_str!("init/databuddy-jobs.yaml"),
@@ -26,6 +26,10 @@ const FILES: [(&str, &str); 8] = [
     (
         "templates/weekly/subject.txt",
         include_str!("../../templates/weekly/subject.txt"),
+    ),
+    (
+        "templates/weekly/preheader.txt",
+        include_str!("../../templates/weekly/preheader.txt"),
     ),
     (
         "templates/weekly/body.html",

@@ -16,12 +16,14 @@ mod plan;
 mod preview;
 mod print;
 mod progress;
+mod resend;
 mod run;
 mod runs;
 mod sandbox;
 mod schema;
 mod serve;
 mod session;
+mod suppress;
 mod track;
 mod types;
 mod vacuum;
@@ -38,7 +40,7 @@ use exit::Exit;
 use crate::{clock::Clock, config::Problems, engine::EngineError};
 
 /// Commands of the contract that a later version builds.
-const NOT_BUILT_YET: [&str; 1] = ["resend"];
+const NOT_BUILT_YET: [&str; 0] = [];
 
 /// What ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -109,10 +111,12 @@ async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Ex
         Command::List => list::list(global, clock).await,
         Command::Next { job, count } => list::next(job.as_deref(), count, global, clock),
         Command::Runs { job, limit } => runs::runs(job.as_deref(), limit, global, clock).await,
-        Command::Show { run } => runs::show(&run, global, clock).await,
         Command::Pause { job } => control::pause(&job, global, clock).await,
         Command::Resume { job } => control::resume(&job, global, clock).await,
         Command::Cancel { run } => control::cancel(&run, global, clock).await,
+        Command::Show { run, open } => runs::show(&run, open, global, clock).await,
+        Command::Resend(args) => resend::resend(&args, global, clock).await,
+        Command::Suppress { action } => suppress::suppress(action, global, clock).await,
         Command::Preview(args) => preview::preview(&args, global, clock).await,
         Command::Gaps { job } => verify::gaps(&job, global, clock).await,
         Command::Verify { job } => verify::verify(&job, global).await,

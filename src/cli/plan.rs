@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     domain::{job::Job, run::Trigger},
     engine::{Events, Order, resolve_at},
-    plan::Plan,
+    plan::{Plan, PlannedDelivery},
 };
 
 pub(super) async fn plan(
@@ -63,7 +63,8 @@ fn document(job: &Job, plan: &Plan, rates: (u32, u32)) -> Value {
             "path": format!("{}/{}", job.exports[a.export].to_label.trim_end_matches('/'), a.path),
         })).collect::<Vec<_>>(),
         "deliveries": plan.deliveries.iter().map(|d| json!({
-            "report": job.reports[d.report].name, "website_id": plan.websites[d.website].id, "to": d.to,
+            "report": job.reports[d.report].name, "website_id": d.website.map(|w| plan.websites[w].id.as_str()),
+            "to": d.to.to.join(", "), "cc": d.to.cc, "bcc": d.to.bcc,
         })).collect::<Vec<_>>(),
         "notes": plan.notes,
         "schedule": job.schedule.as_ref().map(|s| json!({
@@ -107,11 +108,29 @@ fn show(job: &Job, plan: &Plan, rates: (u32, u32)) {
         ));
     }
     for delivery in &plan.deliveries {
-        print::line(format!(
-            "  mail {} of {} to {}",
-            job.reports[delivery.report].name,
-            plan.websites[delivery.website].display_name(),
-            delivery.to
-        ));
+        print::line(mail(job, plan, delivery));
     }
+}
+
+/// One mail: what it is about, and whom it goes to.
+fn mail(job: &Job, plan: &Plan, delivery: &PlannedDelivery) -> String {
+    let report = &job.reports[delivery.report];
+    let about = match delivery.website {
+        Some(website) => plan.websites[website].display_name().to_owned(),
+        None => format!("{} websites", plan.websites.len()),
+    };
+    let to = &delivery.to;
+    let list = |name: &str, list: &[String]| match list {
+        [] => String::new(),
+        list => format!(", {name} {}", list.join(", ")),
+    };
+    let when = report.when.as_ref();
+    let when = when.map_or_else(String::new, |when| format!(", when {when}"));
+    format!(
+        "  mail {} of {about} to {}{}{}{when}",
+        report.name,
+        to.to.join(", "),
+        list("cc", &to.cc),
+        list("bcc", &to.bcc)
+    )
 }

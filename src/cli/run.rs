@@ -92,7 +92,7 @@ pub(super) async fn cancel_on_signal(cancel: CancellationToken) {
 }
 
 /// What a person wants to know after a run: did it work, where are the files and mails.
-fn summary(record: &RunRecord) {
+pub(super) fn summary(record: &RunRecord) {
     let colour = match record.state {
         RunState::Succeeded | RunState::Skipped => print::GOOD,
         _ => print::BAD,
@@ -187,13 +187,19 @@ fn mails(record: &RunRecord) {
             DeliveryState::AlreadySent => "not sent again: it was sent before",
             DeliveryState::Pending => "not sent yet",
             DeliveryState::Refused => "refused",
+            DeliveryState::Skipped => "skipped",
             DeliveryState::Unknown => {
                 "unknown: it may have been sent; it is not sent again by itself"
             }
         };
         print::line(format!(
-            "  mail to {}: “{}” — {state}",
-            delivery.to, delivery.subject
+            "  mail to {}: “{}” — {state}{}",
+            delivery.to,
+            delivery.subject,
+            delivery
+                .error
+                .as_ref()
+                .map_or(String::new(), |why| format!(": {why}"))
         ));
     }
 }

@@ -1,5 +1,10 @@
 //! `runs` and `show`: the history, and one run in full.
 
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
 use serde_json::json;
 
 use super::{
@@ -9,7 +14,12 @@ use super::{
     print,
     session::{open_store, project},
 };
-use crate::{clock::Clock, domain::run::RunRecord, engine::EngineError, store::Found};
+use crate::{
+    clock::Clock,
+    domain::run::RunRecord,
+    engine::{EngineError, StoredMail, archived},
+    store::{Found, Store},
+};
 
 pub(super) async fn runs(
     job: Option<&str>,
@@ -46,17 +56,53 @@ pub(super) async fn runs(
     Ok(Exit::Done)
 }
 
-pub(super) async fn show(id: &str, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
+pub(super) async fn show(
+    id: &str,
+    open: bool,
+    global: &Global,
+    clock: &Clock,
+) -> Result<Exit, CliError> {
     let project = project(global, &[], &[])?;
     let store = open_store(&project.settings, clock).await?;
-    let found = store.find_run(id).await.map_err(EngineError::from)?;
+    let run = find(&store, id).await?;
+    let letters = archived(&store, &project.settings.store, &run).await?;
     store.close().await;
-    match found {
-        Found::One(run) if global.json => Ok(print::json(&json!({ "runs": [run] }))),
-        Found::One(run) => {
-            details(&run);
-            Ok(Exit::Done)
+    if global.json && !open {
+        return Ok(print::json(&json!({ "runs": [run] })));
+    }
+    if !open {
+        details(&run);
+        let kept = letters.iter().flatten().count();
+        if kept > 0 {
+            print::line(format!(
+                "\nthe mails are kept as they were sent: `show {} --open` writes them out",
+                run.id
+            ));
         }
+        return Ok(Exit::Done);
+    }
+    let folder = project.root.join("out/mails").join(&run.id);
+    let files = write_out(&folder, &run, &letters)?;
+    if global.json {
+        return Ok(print::json(&json!({ "files": files })));
+    }
+    for file in &files {
+        print::line(file.display().to_string());
+    }
+    match files
+        .iter()
+        .find(|f| f.extension().is_some_and(|e| e == "html"))
+    {
+        Some(first) => open_file(first),
+        None => print::note("no mail of this run is kept"),
+    }
+    Ok(Exit::Done)
+}
+
+/// The one run whose id begins so.
+pub(super) async fn find(store: &Store, id: &str) -> Result<RunRecord, CliError> {
+    match store.find_run(id).await.map_err(EngineError::from)? {
+        Found::One(run) => Ok(*run),
         Found::None => Err(CliError::Argument(format!(
             "no run `{id}`; `runs` lists them"
         ))),
@@ -64,6 +110,78 @@ pub(super) async fn show(id: &str, global: &Global, clock: &Clock) -> Result<Exi
             "`{id}` is the beginning of several runs: {}",
             ids.join(", ")
         ))),
+    }
+}
+
+/// Writes what each mail was, once for those that say the same; images lie beside the HTML that
+/// shows them.
+fn write_out(
+    folder: &Path,
+    run: &RunRecord,
+    letters: &[Option<Arc<StoredMail>>],
+) -> Result<Vec<PathBuf>, CliError> {
+    let mut files = Vec::new();
+    let mut last: Option<&Arc<StoredMail>> = None;
+    for letter in letters.iter().flatten() {
+        if last.is_some_and(|last| Arc::ptr_eq(last, letter)) {
+            continue;
+        }
+        last = Some(letter);
+        let site = letter.website_id.as_deref().unwrap_or("all");
+        let stem = format!("{}-{}-{site}", run.job, letter.report);
+        let mut html = letter.html.clone();
+        for image in &letter.images {
+            let name = format!("{stem}-{}", plain(&image.name));
+            html = html.replace(&format!("cid:{}", image.cid), &name);
+            files.push(write(folder, &name, &image.bytes)?);
+        }
+        for file in &letter.attachments {
+            let name = format!("{stem}-{}", plain(&file.name));
+            files.push(write(folder, &name, &file.bytes)?);
+        }
+        files.push(write(
+            folder,
+            &format!("{stem}.txt"),
+            letter.text.as_bytes(),
+        )?);
+        files.push(write(
+            folder,
+            &format!("{stem}.json"),
+            letter.context.as_bytes(),
+        )?);
+        files.push(write(folder, &format!("{stem}.html"), html.as_bytes())?);
+    }
+    Ok(files)
+}
+
+/// A name that stays in its folder.
+fn plain(name: &str) -> String {
+    name.replace(['/', '\\', '\0'], "-")
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, CliError> {
+    let path = folder.join(plain(name));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, bytes))
+        .map_err(|e| CliError::machine(format!("cannot write `{}`", path.display()))(e.into()))?;
+    Ok(path)
+}
+
+/// By the program that the desktop has for it, where there is a desktop.
+fn open_file(path: &Path) {
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
+    let started = std::process::Command::new(program)
+        .arg(path)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    if started.is_err() {
+        print::note(format!("open {} in a browser", path.display()));
     }
 }
 
@@ -118,12 +236,13 @@ fn details(run: &RunRecord) {
     if !run.deliveries.is_empty() {
         print::line("");
         print::table(
-            &["mail to", "subject", "state"],
+            &["mail to", "subject", "state", "error"],
             run.deliveries.iter().map(|d| {
                 vec![
                     d.to.clone(),
                     d.subject.clone(),
                     d.state.name().replace('_', " "),
+                    d.error.clone().unwrap_or_default(),
                 ]
             }),
         );

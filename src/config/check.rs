@@ -31,6 +31,7 @@ pub(super) fn format(name: &str, text: &str) -> Result<(), Bad> {
         "time-zone" => zone(text),
         "preset" => preset(text),
         "duration" => duration(text).map(|_| ()),
+        "size" => size(text).map(|_| ()),
         "date" => date(text),
         "mail-address" => mail_address(text),
         "mailto" => mailto(text),
@@ -141,6 +142,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, Bad> {
         })
 }
 
+/// Reads `500kB`, `5MB` and `1GB`, of 1000 each, as bytes.
+pub(super) fn size(text: &str) -> Result<u64, Bad> {
+    let units = [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let found = units.into_iter().find_map(|(unit, bytes)| {
+        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(bytes)
+    });
+    found.ok_or_else(|| Bad {
+        message: format!("`{text}` is no size"),
+        hint: Some("write 500kB, 5MB or 1GB".to_owned()),
+        part: None,
+    })
+}
+
 fn date(text: &str) -> Result<(), Bad> {
     match text.parse::<chrono::NaiveDate>() {
         Ok(_) => Ok(()),
@@ -239,7 +254,7 @@ fn word(text: &str) -> Result<(), Bad> {
     )
 }
 
-fn website_pattern(text: &str) -> Result<(), Bad> {
+pub(super) fn website_pattern(text: &str) -> Result<(), Bad> {
     match globset::Glob::new(text) {
         Ok(_) if !text.trim().is_empty() => Ok(()),
         Ok(_) => bad("an empty website", "write an id or a domain".to_owned()),

@@ -19,9 +19,7 @@ use super::{
 use crate::domain::job::Job;
 
 /// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 8] = [
-    "together", "attach", "when", "on_error", "webhook", "slack", "cc", "bcc",
-];
+pub(super) const NOT_BUILT_YET: [&str; 2] = ["webhook", "slack"];
 
 /// What is taken into every job file.
 pub(super) struct Surroundings<'a> {
@@ -153,6 +151,22 @@ impl JobSource {
         hint: Option<String>,
     ) -> Problem {
         self.problem(&Finding::value(pointer, message, hint))
+    }
+
+    /// A problem of a part (in bytes) of one of the job's texts.
+    pub fn problem_in(
+        &self,
+        pointer: &str,
+        part: std::ops::Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Problem {
+        let whole = self.source.value.pointer(pointer);
+        let text = whole.and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.problem(&Finding {
+            part: Some((text, part)),
+            ..Finding::value(pointer, message, hint)
+        })
     }
 
     fn problems(&self, findings: &[Finding]) -> Vec<Problem> {

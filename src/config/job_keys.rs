@@ -9,7 +9,9 @@ use serde::Deserialize;
 
 use crate::domain::{
     custom::Aggregate,
-    job::{Compare, Compression, Drift, Format, Nested, Per, Pii},
+    job::{
+        AttachFormat, Compare, Compression, Drift, Format, Nested, OnError, Per, Pii, ReportPer,
+    },
     query::{ColumnType, Granularity, Operator},
     schedule::{CatchUp, Fold, Gap, Overlap},
 };
@@ -274,15 +276,63 @@ pub(super) struct ReportKeys {
     /// A folder below `templates/`; `weekly` is built in.
     #[schemars(example = &"weekly")]
     pub(super) template: Word,
-    /// `website`: one mail a website.
+    /// `website`: one mail a website. `job`: one mail about all of them.
     #[serde(default = "website")]
-    pub(super) per: ReportPer,
-    /// Recipients, one message each.
-    #[schemars(length(min = 1), example = &["team@example.com"])]
-    pub(super) to: Vec<Address>,
+    pub(super) per: ReportPerName,
+    /// Recipients, one message each; or a mapping of websites (ids or domains, globs allowed) to recipients, with `default` for the others.
+    #[schemars(example = &["team@example.com"])]
+    pub(super) to: ToKeys,
+    /// `true`: one message to all of `to`, `cc` and `bcc`.
+    #[serde(default)]
+    pub(super) together: bool,
+    /// With `together`: copies that everybody sees.
+    #[serde(default)]
+    #[schemars(example = &["boss@example.com"])]
+    pub(super) cc: Vec<Address>,
+    /// With `together`: copies that nobody else sees.
+    #[serde(default)]
+    #[schemars(example = &["archive@example.com"])]
+    pub(super) bcc: Vec<Address>,
     /// What the window is compared with.
     #[serde(default = "previous_window")]
     pub(super) compare: CompareName,
+    /// Rows of queries as files that go with the mail.
+    #[serde(default)]
+    pub(super) attach: Vec<AttachKeys>,
+    /// The most that all files of a mail may have together; of a file beyond it the mail names the exported one instead.
+    #[serde(default = "five_megabytes")]
+    pub(super) attach_limit: SizeText,
+    /// A Tera expression over what the template sees; the mail is sent only where it holds.
+    #[schemars(extend("x-default" = "always"), example = &"q.summary.current.visitors > 0")]
+    pub(super) when: Option<String>,
+    /// The language of words, numbers and dates.
+    #[serde(default = "english")]
+    pub(super) lang: LangName,
+    /// A section whose query failed: `fail` sends no mail, `omit` sends it without the section and says so.
+    #[serde(default = "fail")]
+    pub(super) on_error: OnErrorName,
+}
+
+/// Recipients.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum ToKeys {
+    /// The same for every website.
+    All(#[schemars(length(min = 1))] Vec<Address>),
+    /// By website.
+    ByWebsite(BTreeMap<String, Vec<Address>>),
+}
+
+/// A file that goes with a mail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AttachKeys {
+    /// The name of a query.
+    #[schemars(example = &"pages")]
+    pub(super) query: Word,
+    /// How its rows are written.
+    #[serde(default = "csv")]
+    pub(super) format: AttachFormatName,
 }
 
 /// A filter; all filters of a query must hold.
@@ -600,7 +650,16 @@ words! {
         Gte = "gte" => "gte",
         Lte = "lte" => "lte",
     }
-    ReportPer => () { Website = "website" => () }
+    ReportPerName => ReportPer {
+        Website = "website" => ReportPer::Website,
+        Job = "job" => ReportPer::Job,
+    }
+    LangName => &'static str { En = "en" => "en", De = "de" => "de", Fr = "fr" => "fr" }
+    OnErrorName => OnError { Fail = "fail" => OnError::Fail, Omit = "omit" => OnError::Omit }
+    AttachFormatName => AttachFormat {
+        Csv = "csv" => AttachFormat::Csv,
+        Xlsx = "xlsx" => AttachFormat::Xlsx,
+    }
 }
 
 /// Defines strings that carry a `format`: the schema walk has checked them before serde reads them.
@@ -625,6 +684,7 @@ formats! {
     Zone = "time-zone"
     PresetName = "preset"
     Span = "duration"
+    SizeText = "size"
     Address = "mail-address"
     PathText = "path-template"
     DestinationText = "destination"
@@ -701,8 +761,24 @@ fn day() -> PerName {
     PerName::Day
 }
 
-fn website() -> ReportPer {
-    ReportPer::Website
+fn website() -> ReportPerName {
+    ReportPerName::Website
+}
+
+fn english() -> LangName {
+    LangName::En
+}
+
+fn fail() -> OnErrorName {
+    OnErrorName::Fail
+}
+
+fn csv() -> AttachFormatName {
+    AttachFormatName::Csv
+}
+
+fn five_megabytes() -> SizeText {
+    SizeText("5MB".to_owned())
 }
 
 fn previous_window() -> CompareName {

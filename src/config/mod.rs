@@ -9,6 +9,7 @@ mod job_keys;
 mod problem;
 mod queries;
 mod reference;
+mod reports;
 mod settings;
 mod settings_keys;
 mod source;

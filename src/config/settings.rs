@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use schemars::SchemaGenerator;
 use serde_json::Value;
 use url::Url;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub mail_from: Option<String>,
     /// A `mailto:` for the header List-Unsubscribe.
     pub mail_unsubscribe: Option<String>,
+    /// How long mails are kept.
+    pub mail_keep: TimeDelta,
 }
 
 /// What `serve` runs.
@@ -301,6 +304,12 @@ fn resolve(
         mail_url,
         mail_from: from,
         mail_unsubscribe: keys.mail.unsubscribe.map(|m| m.0),
+        mail_keep: keys
+            .mail
+            .keep
+            .and_then(|span| check::duration(&span.0).ok())
+            .and_then(|span| TimeDelta::from_std(span).ok())
+            .unwrap_or(TimeDelta::days(400)),
     })
 }
 

@@ -125,6 +125,9 @@ pub(super) struct MailKeys {
     /// A `mailto:` for the header `List-Unsubscribe`.
     #[schemars(extend("x-default" = "none"))]
     pub(super) unsubscribe: Option<Mailto>,
+    /// How long mails are kept as they were sent, for `show --open`, `resend` and `preview --run`; `0s`: not beyond their run.
+    #[schemars(extend("x-default" = "`400d`"))]
+    pub(super) keep: Option<Span>,
 }
 
 /// What `serve` runs.

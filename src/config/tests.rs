@@ -336,7 +336,7 @@ fn settings_report_every_problem_with_its_place() {
 fn the_defaults_of_the_schema_are_those_of_the_code() {
     let base = serde_json::json!({
         "schedule": { "cron": "0 2 * * *" }, "preset": "yesterday", "queries": [{ "parameter": "pages" }],
-        "exports": [{ "format": "csv", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"] }],
+        "exports": [{ "format": "csv", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"], "together": true, "attach": [{ "query": "summary" }] }],
     });
     let schema = job_schema();
     let mut checked = 0;
@@ -347,6 +347,7 @@ fn the_defaults_of_the_schema_are_those_of_the_code() {
         ("/schedule/dst", "/$defs/DstKeys/properties"),
         ("/exports/0", "/$defs/ExportKeys/properties"),
         ("/reports/0", "/$defs/ReportKeys/properties"),
+        ("/reports/0/attach/0", "/$defs/AttachKeys/properties"),
         ("/queries/0", "/$defs/LongQuery/properties"),
     ] {
         for (key, entry) in schema.pointer(definition).unwrap().as_object().unwrap() {

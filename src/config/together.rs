@@ -6,19 +6,17 @@ use super::{
     check::{duration, suggest},
     finding::Finding,
     job_keys::{
-        DaysKeys, ExportKeys, HookKeys, JobKeys, PresetName, ReportKeys, ScheduleKeys, Span,
-        WebsitesKeys, Zone,
+        DaysKeys, ExportKeys, HookKeys, JobKeys, PresetName, ScheduleKeys, Span, WebsitesKeys, Zone,
     },
     queries::queries,
+    reports::reports,
     spans::At,
 };
 use crate::{
     domain::{
         destination::{BucketUrl, DestinationUrl},
         hook::{Hook, Hooks},
-        job::{
-            Compression, CsvStyle, Export, Format, Job, Per, ReportSpec, Retry, WebsiteSelector,
-        },
+        job::{Compression, CsvStyle, Export, Format, Job, Per, Retry, WebsiteSelector},
         preset::Preset,
         schedule::{Rules, Schedule},
         window::WindowSpec,
@@ -89,7 +87,7 @@ fn build(
         .enumerate()
         .map(|(place, export)| to_export(place, export, root, &names, notes))
         .collect();
-    let reports = reports(keys.reports, notes);
+    let reports = reports(keys.reports, &names, notes);
     check_paths(&exports, notes);
     if exports.is_empty() && reports.is_empty() {
         notes.warnings.push(Finding::at(
@@ -410,45 +408,4 @@ fn clean(path: &Path) -> std::path::PathBuf {
         }
     }
     clean
-}
-
-fn reports(keys: Vec<ReportKeys>, notes: &mut Notes) -> Vec<ReportSpec> {
-    let mut reports: Vec<ReportSpec> = Vec::new();
-    for (place, keys) in keys.into_iter().enumerate() {
-        let pointer = format!("/reports/{place}");
-        keys.per.value();
-        let report = ReportSpec {
-            name: keys
-                .name
-                .map_or_else(|| keys.template.0.clone(), |name| name.0),
-            template: keys.template.0,
-            to: keys.to.into_iter().map(|address| address.0).collect(),
-            compare: keys.compare.value(),
-        };
-        if reports.iter().any(|other| other.name == report.name) {
-            let message = format!("two reports are called `{}`", report.name);
-            let hint =
-                "give one of them another `name`: the ledger tells mails apart by it".to_owned();
-            notes.wrong(&format!("{pointer}/template"), message, hint);
-        }
-        for (at, address) in report.to.iter().enumerate() {
-            let plain = |text: &str| {
-                let mailbox = text.parse::<lettre::message::Mailbox>().ok();
-                mailbox.map(|m| m.email.to_string().to_lowercase())
-            };
-            if report.to[..at]
-                .iter()
-                .any(|other| plain(other) == plain(address))
-            {
-                let message = format!("`{address}` is named twice");
-                notes.wrong(
-                    &format!("{pointer}/to/{at}"),
-                    message,
-                    "remove one of the two".to_owned(),
-                );
-            }
-        }
-        reports.push(report);
-    }
-    reports
 }

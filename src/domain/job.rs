@@ -5,8 +5,13 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::{
-    destination::DestinationUrl, hook::Hooks, query::Query, schedule::Schedule, target::Target,
-    window::WindowSpec,
+    destination::DestinationUrl,
+    hook::Hooks,
+    query::Query,
+    recipients::Addressees,
+    schedule::Schedule,
+    target::Target,
+    window::{Window, WindowSpec},
 };
 use crate::secret::Secret;
 
@@ -229,17 +234,80 @@ pub enum Compression {
     None,
 }
 
-/// A mail that a job sends, one a website.
+/// A mail that a job sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportSpec {
     /// Default: the template's name.
     pub name: String,
     /// A folder below `templates/`.
     pub template: String,
-    /// Mail addresses, at least one; one message each.
-    pub to: Vec<String>,
+    /// One mail a website, or one about all of them.
+    pub per: ReportPer,
+    /// Mail addresses; one message each, unless `together`.
+    pub to: Addressees,
+    /// Whether one message goes to all of `to`, `cc` and `bcc`.
+    pub together: bool,
+    /// With `together`: copies that everybody sees.
+    pub cc: Vec<String>,
+    /// With `together`: copies that nobody else sees.
+    pub bcc: Vec<String>,
     /// What the window is compared with.
     pub compare: Compare,
+    /// Files that go with the mail.
+    pub attach: Vec<Attach>,
+    /// The most bytes of all of them together; default 5 MB.
+    pub attach_limit: u64,
+    /// A Tera expression: the mail is sent only where it holds.
+    pub when: Option<String>,
+    /// What a failed section does.
+    pub on_error: OnError,
+    /// The language of words and numbers; default `en`.
+    pub lang: String,
+}
+
+/// What one mail is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportPer {
+    /// One website; the default.
+    Website,
+    /// All websites of the job.
+    Job,
+}
+
+/// What a failed section of a report does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// The mail is not sent; the default.
+    Fail,
+    /// The mail goes out without the section, and says so.
+    Omit,
+}
+
+/// A file that goes with a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attach {
+    /// The name of the query whose rows it holds.
+    pub query: String,
+    /// How they are written.
+    pub format: AttachFormat,
+}
+
+/// Formats of attachments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is its name")]
+pub enum AttachFormat {
+    Csv,
+    Xlsx,
+}
+
+impl AttachFormat {
+    /// Its name in YAML, and the extension of its files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
+        }
+    }
 }
 
 /// What a report compares its window with.
@@ -251,4 +319,24 @@ pub enum Compare {
     SameWindowLastYear,
     /// Nothing.
     None,
+}
+
+impl Compare {
+    /// The window that `window` is compared with.
+    pub fn window(self, window: Window) -> Option<Window> {
+        match self {
+            Self::PreviousWindow => Some(window.previous()),
+            Self::SameWindowLastYear => Some(window.same_last_year()),
+            Self::None => None,
+        }
+    }
+
+    /// Its name in YAML and in templates.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreviousWindow => "previous_window",
+            Self::SameWindowLastYear => "same_window_last_year",
+            Self::None => "none",
+        }
+    }
 }

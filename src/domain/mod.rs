@@ -12,6 +12,7 @@ pub mod job;
 pub mod personal;
 pub mod preset;
 pub mod query;
+pub mod recipients;
 pub mod request;
 pub mod run;
 pub mod schedule;

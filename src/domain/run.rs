@@ -84,6 +84,8 @@ named! {
         Refused = "refused",
         /// The connection or the program died after handing it over: it may have been sent.
         Unknown = "unknown",
+        /// Deliberately not sent: the report's `when` does not hold. The subject says so.
+        Skipped = "skipped",
     }
 }
 
@@ -188,6 +190,8 @@ pub struct DeliveryRecord {
     pub subject: String,
     /// Its state.
     pub state: DeliveryState,
-    /// Without angle brackets.
+    /// Without angle brackets; empty where nothing was handed over.
     pub message_id: String,
+    /// Why it was not sent, or is unknown; one line.
+    pub error: Option<String>,
 }

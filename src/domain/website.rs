@@ -1,5 +1,7 @@
 //! A website that a key may read.
 
+use chrono::NaiveDate;
+
 /// A website, as the server lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Website {
@@ -9,6 +11,8 @@ pub struct Website {
     pub name: Option<String>,
     /// Its domain.
     pub domain: String,
+    /// The day (UTC) that it was added to the server; `None` where the server does not say.
+    pub created: Option<NaiveDate>,
 }
 
 impl Website {

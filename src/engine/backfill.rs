@@ -150,6 +150,7 @@ impl Engine {
             only: Some(piece.units.clone()),
             reports: backfill.reports,
             is_claimed: false,
+            resend: None,
         };
         let outcome = self.run(job, &order, cancel).await?;
         Ok(outcome.expect("only scheduled runs exist once a tick"))
@@ -257,6 +258,7 @@ fn order_of(ticks: &[Tick], backfill: &Backfill) -> Order {
         only: None,
         reports: backfill.reports,
         is_claimed: false,
+        resend: None,
     }
 }
 

@@ -1,298 +1,139 @@
-//! Reports: rendered once a website, delivered once a recipient.
+//! The mails of a run: archived, announced, and posted.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sha2::{Digest, Sha256};
 
 use super::{
-    EngineError, Event,
-    context::Origin,
-    fetch::Fetched,
-    run::one_line,
+    EngineError,
+    outgoing::Outgoing,
+    stored::{Posting, StoredMail},
     work::{Progress, Work},
 };
 use crate::{
     domain::{
         job::ReportSpec,
-        run::{DeliveryRecord, DeliveryState},
-        website::Website,
+        run::{DeliveryRecord, DeliveryState, WindowRecord},
     },
-    mail::{Failure, Message, Transport, domain_of, message_id},
     plan::Plan,
-    report::Rendered,
-    store::{Begin, DeliveryKey},
 };
 
-/// A report of one website for one recipient.
-struct Outgoing<'a> {
-    spec: &'a ReportSpec,
-    website: &'a Website,
-    to: &'a str,
-    rendered: Rendered,
-}
-
-/// What came of one try to send.
-struct Sent {
-    record: DeliveryRecord,
-    /// In words, where it did not work.
-    error: Option<String>,
-    /// Whether it may work a little later.
-    again: bool,
-}
-
-/// The sender and where mails go.
-struct Mailer<'a> {
-    transport: &'a Transport,
-    from: &'a str,
-}
-
 impl Work<'_> {
-    /// Renders and delivers every report whose data is complete. What a mail server would not take
-    /// for now is tried again, as often as the job says.
+    /// Archives and posts every mail.
     pub(super) async fn deliver(
         &self,
         plan: &Plan,
-        fetched: &[Fetched],
+        outgoing: &[Outgoing<'_>],
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
-        let outgoing = self.render(plan, fetched, progress)?;
         let Some(first) = outgoing.first() else {
             return Ok(());
         };
-        let mailer = self.mailer(first.spec)?;
-        let mut open: Vec<usize> = (0..outgoing.len()).collect();
-        let mut errors: Vec<Option<String>> = outgoing.iter().map(|_| None).collect();
-        loop {
-            let mut again = Vec::new();
-            for place in open {
-                if self.stop.is_cancelled() {
-                    return Err(EngineError::Cancelled);
-                }
-                let sent = self.send_one(plan, &mailer, &outgoing[place]).await?;
-                self.engine.events.tell(&Event::DeliveryDone(&sent.record));
-                let record = [sent.record];
-                let store = &self.engine.store;
-                store.save_deliveries(self.run, place, &record).await?;
-                let [record] = record;
-                match progress.deliveries.get_mut(place) {
-                    Some(before) => *before = record,
-                    None => progress.deliveries.push(record),
-                }
-                if sent.again {
-                    again.push(place);
-                }
-                errors[place] = sent.error;
-            }
-            let why = again.first().and_then(|place| errors[*place].clone());
-            let Some(why) = why.filter(|_| self.may_retry(progress)) else {
-                progress.temporary |= !again.is_empty();
-                progress.errors.extend(errors.into_iter().flatten());
-                return Ok(());
-            };
-            self.pause(progress, again.len(), &why).await?;
-            self.start_attempt(progress).await?;
-            open = again;
-        }
+        let mailer = self.engine.mailer(&first.spec.name)?;
+        let postings = self.archive(plan, outgoing)?;
+        self.announce(&postings, progress).await?;
+        let posted = self.post(&mailer, postings, progress).await;
+        mailer.transport.close().await;
+        self.engine.prune_archive().await;
+        posted
     }
 
-    fn mailer(&self, spec: &ReportSpec) -> Result<Mailer<'_>, EngineError> {
-        let missing = |setting| EngineError::MailNotConfigured {
-            report: spec.name.clone(),
-            setting,
-        };
-        let from = self.engine.settings.mail_from.as_deref();
-        Ok(Mailer {
-            transport: self
-                .engine
-                .transport
-                .as_deref()
-                .ok_or_else(|| missing("mail.url"))?,
-            from: from.ok_or_else(|| missing("mail.from"))?,
-        })
-    }
-
-    /// Each report of each website whose data is complete, for each of its recipients.
-    fn render<'p>(
-        &'p self,
-        plan: &'p Plan,
-        fetched: &[Fetched],
+    /// Records every delivery as pending before the first one is sent: nobody is forgotten.
+    pub(super) async fn announce(
+        &self,
+        postings: &[Posting],
         progress: &mut Progress,
-    ) -> Result<Vec<Outgoing<'p>>, EngineError> {
-        let job = self.job;
-        let origin = Origin {
-            job,
-            plan,
-            fetched,
-            run: self.run,
-        };
-        let mut outgoing = Vec::new();
-        let templates = self.engine.templates(job)?;
-        for (report, (spec, template)) in job.reports.iter().zip(&templates).enumerate() {
-            for (index, website) in plan.websites.iter().enumerate() {
-                let sections = origin.sections(report, index);
-                if !origin.is_complete(&sections) {
-                    progress.errors.push(format!(
-                        "the report `{}` of {} was not sent: its data is incomplete",
-                        spec.name, website.id
-                    ));
-                    continue;
-                }
-                let context = self.engine.context(origin, spec, website, &sections);
-                match template.render(&context) {
-                    Ok(rendered) => outgoing.extend(spec.to.iter().map(|to| Outgoing {
-                        spec,
-                        website,
-                        to,
-                        rendered: rendered.clone(),
-                    })),
-                    Err(error) => progress.errors.push(one_line(&error)),
-                }
-            }
-        }
-        Ok(outgoing)
+    ) -> Result<(), EngineError> {
+        let store = &self.engine.store;
+        progress.deliveries = postings.iter().flat_map(pending).collect();
+        store
+            .save_deliveries(self.run, 0, &progress.deliveries)
+            .await?;
+        let mails = postings.iter().flat_map(|posting| {
+            let places = posting.recipients.iter();
+            places.filter_map(|(place, _)| Some((*place, posting.hash.as_deref()?)))
+        });
+        store.set_mails(self.run, mails.collect::<Vec<_>>()).await?;
+        Ok(())
     }
 
-    /// One message to one recipient, at most once.
-    async fn send_one(
-        &self,
-        plan: &Plan,
-        mailer: &Mailer<'_>,
-        mail: &Outgoing<'_>,
-    ) -> Result<Sent, EngineError> {
+    /// Keeps what will be sent: also of a mail of which nobody knows whether it arrived, it is known
+    /// what it said.
+    fn archive(&self, plan: &Plan, outgoing: &[Outgoing<'_>]) -> Result<Vec<Posting>, EngineError> {
         let engine = self.engine;
-        let key = self.key(plan, mail);
-        let domain = domain_of(mailer.from);
-        let parts = key.parts();
-        let id_of = |number: u32| message_id(&parts, number, &domain);
-        let (now, force) = (engine.clock.now(), self.order.force);
-        let subject = &mail.rendered.subject;
-        let begin = engine
-            .store
-            .begin_delivery(&key, self.run, subject, id_of, force, now);
-        let number = match begin.await? {
-            Begin::Send(number) => number,
-            other => return Ok(not_sent(mail, other)),
-        };
-        let message = self.message(plan, mailer, mail, id_of(number));
-        let mut sent = Sent {
-            record: record(mail, DeliveryState::Sent, message.message_id.clone()),
-            error: None,
-            again: false,
-        };
-        if let Err((failure, why)) = mailer.transport.send(&message).await {
-            sent.record.state = match failure {
-                Failure::Refused => DeliveryState::Refused,
-                Failure::NotYet | Failure::Settings => DeliveryState::Pending,
-                Failure::Unknown => DeliveryState::Unknown,
+        let (archive, now) = (engine.archive(), engine.clock.now().into());
+        let mut hashes = BTreeMap::new();
+        let mut kept: BTreeMap<usize, (Arc<StoredMail>, Option<String>)> = BTreeMap::new();
+        let mut postings = Vec::new();
+        let mut place = 0;
+        for mail in outgoing {
+            let template = hashes
+                .entry(&mail.spec.template)
+                .or_insert_with(|| self.template_hash(mail.spec))
+                .clone();
+            // Messages that say the same differ in their recipient alone, unless they name several
+            let same = Arc::as_ptr(&mail.rendered) as usize;
+            let is_own = mail.to.all().nth(1).is_none();
+            let entry = match kept.get(&same).filter(|_| is_own) {
+                Some(entry) => entry.clone(),
+                None => {
+                    let letter = StoredMail::of(mail, &self.job.name, window_of(plan), template);
+                    let hash = letter.keep(&archive, now).map_err(EngineError::Archive)?;
+                    (Arc::new(letter), Some(hash))
+                }
             };
-            sent.again = failure == Failure::NotYet;
-            sent.error = Some(format!("mail to {}: {why}", mail.to));
+            if is_own {
+                kept.insert(same, entry.clone());
+            }
+            let recipients = mail.to.all().map(str::to_owned);
+            let recipients: Vec<_> = (place..).zip(recipients).collect();
+            place += recipients.len();
+            postings.push(Posting {
+                letter: entry.0,
+                hash: entry.1,
+                recipients,
+            });
         }
-        let (state, error) = (sent.record.state, sent.error.as_deref());
-        let finish = engine
-            .store
-            .finish_delivery(&key, number, state, error, engine.clock.now());
-        finish.await?;
-        Ok(sent)
+        Ok(postings)
     }
 
-    fn message(
-        &self,
-        plan: &Plan,
-        mailer: &Mailer<'_>,
-        mail: &Outgoing<'_>,
-        message_id: String,
-    ) -> Message {
-        let (report, site) = (&mail.spec.name, &mail.website.id);
-        let label = format!(
-            "{}_{report}_{site}_{}",
-            plan.window.end,
-            address_of(mail.to)
-        );
-        Message {
-            label,
-            from: mailer.from.to_owned(),
-            to: mail.to.to_owned(),
-            subject: mail.rendered.subject.clone(),
-            html: mail.rendered.html.clone(),
-            text: mail.rendered.text.clone(),
-            message_id,
-            list_id: format!("{}.{}.databuddy-jobs", mail.spec.name, self.job.name),
-            unsubscribe: self.engine.settings.mail_unsubscribe.clone(),
-            date: self.engine.clock.now(),
+    /// Of the files of a template of the project; one that is built in is known by this program's version.
+    fn template_hash(&self, spec: &ReportSpec) -> String {
+        let folder = self.engine.root.join("templates").join(&spec.template);
+        let mut hasher = Sha256::new();
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
+        files.sort();
+        if files.is_empty() {
+            hasher.update(format!("{} {}", env!("CARGO_PKG_VERSION"), spec.template));
         }
-    }
-
-    /// What makes this delivery one delivery.
-    fn key(&self, plan: &Plan, mail: &Outgoing<'_>) -> DeliveryKey {
-        DeliveryKey {
-            job: self.job.name.clone(),
-            report: mail.spec.name.clone(),
-            website_id: mail.website.id.clone(),
-            window_start: plan.window.start.to_string(),
-            window_end: plan.window.end.to_string(),
-            timezone: plan.window.timezone.name().to_owned(),
-            recipient: address_of(mail.to),
+        for file in files {
+            hasher.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+            hasher.update([0]);
+            hasher.update(std::fs::read(&file).unwrap_or_default());
+            hasher.update([0]);
         }
+        hex::encode(hasher.finalize())
     }
 }
 
-fn record(mail: &Outgoing<'_>, state: DeliveryState, message_id: String) -> DeliveryRecord {
-    DeliveryRecord {
-        report: mail.spec.name.clone(),
-        website_id: Some(mail.website.id.clone()),
-        to: mail.to.to_owned(),
-        subject: mail.rendered.subject.clone(),
-        state,
-        message_id,
+fn window_of(plan: &Plan) -> WindowRecord {
+    WindowRecord {
+        start: plan.window.start.to_string(),
+        end: plan.window.end.to_string(),
+        timezone: plan.window.timezone.name().to_owned(),
     }
 }
 
-/// What the ledger says of a mail that may not be handed over now.
-fn not_sent(mail: &Outgoing<'_>, begin: Begin) -> Sent {
-    let (state, earlier, error) = match begin {
-        Begin::AlreadySent {
-            subject,
-            message_id,
-        } => (
-            DeliveryState::AlreadySent,
-            Some((subject, message_id)),
-            None,
-        ),
-        Begin::Unknown {
-            subject,
-            message_id,
-        } => {
-            let why = format!(
-                "whether `{}` of {} reached {} is unknown; it is not sent again by itself: ask, then use --force",
-                mail.spec.name, mail.website.id, mail.to
-            );
-            (
-                DeliveryState::Unknown,
-                Some((subject, message_id)),
-                Some(why),
-            )
-        }
-        Begin::InFlight | Begin::Send(_) => {
-            let why = format!(
-                "another run is sending `{}` of {} to {} now",
-                mail.spec.name, mail.website.id, mail.to
-            );
-            (DeliveryState::Pending, None, Some(why))
-        }
-    };
-    let mut record = record(mail, state, String::new());
-    if let Some((subject, message_id)) = earlier {
-        record.subject = subject;
-        record.message_id = message_id;
-    }
-    Sent {
-        record,
-        error,
-        again: false,
-    }
-}
-
-/// The address alone, in lower case: what makes two recipients the same one.
-fn address_of(to: &str) -> String {
-    let inner = to
-        .rsplit_once('<')
-        .map_or(to, |(_, rest)| rest.trim_end_matches('>'));
-    inner.trim().to_lowercase()
+fn pending(posting: &Posting) -> impl Iterator<Item = DeliveryRecord> {
+    let letter = &posting.letter;
+    posting.recipients.iter().map(|(_, to)| DeliveryRecord {
+        report: letter.report.clone(),
+        website_id: letter.website_id.clone(),
+        to: to.clone(),
+        subject: letter.subject.clone(),
+        state: DeliveryState::Pending,
+        message_id: String::new(),
+        error: None,
+    })
 }

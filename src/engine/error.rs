@@ -43,6 +43,25 @@ pub enum EngineError {
         /// The missing setting.
         setting: &'static str,
     },
+    /// The archive cannot be used.
+    #[error("the archive of mails cannot be used")]
+    Archive(#[source] std::io::Error),
+    /// A mail is not kept any more.
+    #[error(
+        "the mails of run `{run}` are not kept any more: see `mail.keep`; `run --force` renders and sends them anew"
+    )]
+    NotKept {
+        /// The run.
+        run: String,
+    },
+    /// A test could not be sent.
+    #[error("the test to {to} was not sent: {why}")]
+    NotSent {
+        /// The recipient.
+        to: String,
+        /// Why.
+        why: String,
+    },
     /// A preview lacks data.
     #[error("the report cannot be rendered: {0}")]
     Incomplete(String),

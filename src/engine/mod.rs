@@ -1,5 +1,7 @@
 //! Runs jobs: fetches what the plan says, publishes files, sends mails, and records it all.
 
+mod archive;
+mod attach;
 mod backfill;
 mod columns;
 mod context;
@@ -12,38 +14,48 @@ mod event;
 mod fetch;
 mod lease;
 mod outcome;
+mod outgoing;
 mod planner;
+mod post;
 mod preview;
 mod process;
 mod publish;
 mod put;
 mod reload;
+mod render;
 mod replaced;
+mod resend;
 mod revision;
 mod run;
+mod send_test;
 mod serve;
 mod sizes;
 mod staging;
 mod status;
 mod step;
+mod stored;
 mod tick;
 mod way;
 mod work;
 
+pub use archive::archived;
 pub use backfill::{Backfill, Filled, Only};
 pub use doctor::Finding;
 pub use error::EngineError;
 pub use event::{Event, Events};
+pub use outgoing::Attached;
 pub use preview::Page;
 pub use reload::JobFiles;
+pub use resend::{Resend, Selection};
 pub use run::{Order, Outcome, Remedy};
 pub use serve::Stop;
 pub use sizes::Sizes;
 pub use staging::abandon_dead_runs;
 pub use status::Status;
+pub use stored::{StoredMail, Together};
 pub use tick::{At, resolve_at};
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -53,14 +65,14 @@ use crate::{
     config::Settings,
     domain::{
         catalog::Catalog,
-        job::{Export, Job},
+        job::{Attach, Export, Job, ReportSpec},
         run::Trigger,
         website::Website,
     },
     export::{Destination, Destinations},
     mail::Transport,
     plan::{Plan, PlanInput, ReportNeeds, SectionNeeds, build},
-    report::Template,
+    report::{Condition, ReportError, Template},
     store::Store,
 };
 
@@ -130,7 +142,10 @@ impl Engine {
     pub async fn plan(&self, job: &Job, order: &Order) -> Result<Plan, EngineError> {
         let server = self.server().await?;
         let templates = self.templates(job)?;
-        let mut needs: Vec<ReportNeeds> = templates.iter().map(needs_of).collect();
+        let mut needs: Vec<ReportNeeds> = Vec::new();
+        for (template, spec) in templates.iter().zip(&job.reports) {
+            needs.push(needs_of(template, spec, job)?);
+        }
         if !order.reports {
             needs.clear();
         }
@@ -174,19 +189,48 @@ impl Engine {
 
     fn templates(&self, job: &Job) -> Result<Vec<Template>, EngineError> {
         let folder = self.root.join("templates");
-        let load = |spec: &crate::domain::job::ReportSpec| Template::load(&folder, &spec.template);
+        let load = |spec: &ReportSpec| Template::load(&folder, &spec.template);
         Ok(job.reports.iter().map(load).collect::<Result<_, _>>()?)
     }
 }
 
-fn needs_of(template: &Template) -> ReportNeeds {
-    let queries: &BTreeMap<_, _> = &template.needs().queries;
-    let sections = queries.iter().map(|(query, needs)| SectionNeeds {
-        query: query.clone(),
-        previous: needs.previous,
-        daily: needs.daily,
-    });
-    ReportNeeds {
-        sections: sections.collect(),
+/// What the template needs, what is attached, and what decides whether the mail is sent.
+fn needs_of(template: &Template, spec: &ReportSpec, job: &Job) -> Result<ReportNeeds, ReportError> {
+    let needs = template.needs();
+    let has = |name: &String| job.queries.iter().any(|query| query.name == *name);
+    let optional = needs.optional.iter().filter(|(name, _)| has(name));
+    let of_template = needs
+        .queries
+        .iter()
+        .chain(optional)
+        .map(|(query, needs)| SectionNeeds {
+            query: query.clone(),
+            previous: needs.previous,
+            daily: needs.daily,
+            attached: false,
+        });
+    let mut sections: Vec<SectionNeeds> = of_template.collect();
+    let when = render::condition(spec)?;
+    // A condition may compare
+    let named = when.iter().flat_map(Condition::queries);
+    let named = named.map(|(query, _)| (query, true));
+    let attached = spec
+        .attach
+        .iter()
+        .map(|attach| (attach.query.as_str(), false));
+    for (query, previous) in named.chain(attached) {
+        if sections.iter().all(|section| section.query != query) {
+            sections.push(SectionNeeds {
+                query: query.to_owned(),
+                previous,
+                daily: false,
+                attached: false,
+            });
+        }
     }
+    for section in &mut sections {
+        let is_it = |attach: &Attach| attach.query == section.query;
+        section.attached = spec.attach.iter().any(is_it);
+    }
+    Ok(ReportNeeds { sections })
 }

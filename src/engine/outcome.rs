@@ -133,7 +133,11 @@ impl Engine {
             let key = ["outcome", &job.name, &run.id, &news.subject, to];
             let message = Message {
                 from: from.clone(),
-                to: to.clone(),
+                to: vec![to.clone()],
+                cc: Vec::new(),
+                bcc: Vec::new(),
+                images: Vec::new(),
+                attachments: Vec::new(),
                 subject: news.subject.clone(),
                 html: format!("<pre>{}</pre>", escape(&news.text)),
                 text: news.text.clone(),

@@ -1,42 +1,121 @@
 //! The reports of a job as they would be sent, outside store and ledger.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
+use serde_json::Value;
 
 use super::{
-    Engine, EngineError, Order, columns::Columns, context::Origin, fetch::Fetched, step::Fetching,
+    Attached, Engine, EngineError, Order,
+    columns::Columns,
+    context::Origin,
+    fetch::{Fetched, StepError},
+    render::{Form, Letters},
+    step::Fetching,
+    stored::StoredMail,
 };
 use crate::{
-    domain::{job::Job, run::Trigger, schedule::Tick},
+    domain::{
+        job::Job,
+        run::{RunRecord, Trigger},
+        schedule::Tick,
+    },
+    plan::Plan,
     report::Rendered,
 };
 
-/// A rendered report of one website.
+/// A rendered report of one website, or of all of them.
 #[derive(Debug)]
 pub struct Page {
     /// The report's name.
     pub report: String,
-    /// The website.
-    pub website_id: String,
+    /// The website; `None`: all of the job.
+    pub website_id: Option<String>,
     /// Subject, HTML and text.
-    pub rendered: Rendered,
+    pub rendered: Arc<Rendered>,
+    /// Files that go with it.
+    pub attachments: Arc<[Attached]>,
+    /// Why a run would not send it, in words.
+    pub held: Option<String>,
 }
 
 impl Engine {
     /// Renders every report of a job. Sends and records nothing.
     ///
     /// # Errors
-    /// The server or a template refuses, or a step has no rows.
+    /// The server or a template refuses, or a report lacks rows that it cannot do without.
     pub async fn preview(&self, job: &Job, tick: Tick) -> Result<Vec<Page>, EngineError> {
         let plan = self.plan(job, &Order::of(tick, Trigger::Manual)).await?;
-        let mut results: Vec<Option<Fetched>> = plan.steps.iter().map(|_| None).collect();
-        let all: Vec<usize> = (0..plan.steps.len()).collect();
+        let fetched = self.fetch_once(job, &plan).await;
+        let origin = Origin {
+            job,
+            plan: &plan,
+            fetched: &fetched,
+            run: "preview",
+        };
+        let Letters { letters, errors } = self.letters(origin, &self.forms(job)?, &[]);
+        if letters.is_empty() && !errors.is_empty() {
+            let why = fetched.iter().filter_map(|step| step.as_ref().err());
+            let why = why.map(|error| error.message.clone()).chain(errors);
+            return Err(EngineError::Incomplete(why.collect::<Vec<_>>().join("; ")));
+        }
+        let pages = letters.into_iter().map(|letter| Page {
+            report: letter.spec.name.clone(),
+            website_id: letter.website.map(|website| website.id.clone()),
+            rendered: letter.rendered,
+            attachments: letter.attachments,
+            held: letter.held,
+        });
+        Ok(pages.collect())
+    }
+
+    /// Renders the reports of a run again, from the data that was kept of them. As long as their
+    /// templates are the same, so are the bytes.
+    ///
+    /// # Errors
+    /// The data is not kept any more, or the job has no such report, or its template refuses.
+    pub async fn preview_again(
+        &self,
+        job: &Job,
+        run: &RunRecord,
+    ) -> Result<Vec<Page>, EngineError> {
+        let forms = self.forms(job)?;
+        let mut pages: Vec<Page> = Vec::new();
+        for mail in self.archived(run).await?.into_iter().flatten() {
+            let is_same =
+                |page: &Page| (&page.report, &page.website_id) == (&mail.report, &mail.website_id);
+            if pages.iter().any(is_same) {
+                continue;
+            }
+            let forms = job.reports.iter().zip(&forms);
+            let form = forms
+                .filter(|(spec, _)| spec.name == mail.report)
+                .map(|(_, form)| form)
+                .next();
+            let form = form.ok_or_else(|| {
+                EngineError::Incomplete(format!("the job has no report `{}` any more", mail.report))
+            })?;
+            pages.push(again(&mail, form)?);
+        }
+        if pages.is_empty() {
+            return Err(EngineError::NotKept {
+                run: run.id.clone(),
+            });
+        }
+        Ok(pages)
+    }
+
+    /// The rows of every step, asked for once and written nowhere.
+    async fn fetch_once(&self, job: &Job, plan: &Plan) -> Vec<Fetched> {
         let columns = Columns::default();
         let fetching = Fetching {
             job,
-            plan: &plan,
+            plan,
             columns: &columns,
             staging: None,
         };
+        let all: Vec<usize> = (0..plan.steps.len()).collect();
+        let mut results: Vec<Option<Fetched>> = plan.steps.iter().map(|_| None).collect();
         let mut answers = self.ask(fetching, &all);
         while let Some(answer) = answers.next().await {
             for (index, result) in answer {
@@ -44,33 +123,28 @@ impl Engine {
             }
         }
         drop(answers);
-        let mut fetched = Vec::new();
-        for result in results {
-            let lacking = || EngineError::Incomplete("the answer lacks a part".to_owned());
-            match result.ok_or_else(lacking)? {
-                Ok(data) => fetched.push(Ok(data)),
-                Err(error) => return Err(EngineError::Incomplete(error.message)),
-            }
-        }
-        let origin = Origin {
-            job,
-            plan: &plan,
-            fetched: &fetched,
-            run: "preview",
-        };
-        let mut pages = Vec::new();
-        for (report, (spec, template)) in job.reports.iter().zip(&self.templates(job)?).enumerate()
-        {
-            for (index, website) in plan.websites.iter().enumerate() {
-                let sections = origin.sections(report, index);
-                let context = self.context(origin, spec, website, &sections);
-                pages.push(Page {
-                    report: spec.name.clone(),
-                    website_id: website.id.clone(),
-                    rendered: template.render(&context)?,
-                });
-            }
-        }
-        Ok(pages)
+        let lacking = || Err(StepError::last("the answer lacks a part".to_owned()));
+        let results = results.into_iter();
+        results
+            .map(|result| result.unwrap_or_else(lacking))
+            .collect()
     }
+}
+
+fn again(mail: &StoredMail, form: &Form) -> Result<Page, EngineError> {
+    let context: Value = serde_json::from_str(&mail.context).map_err(|error| {
+        EngineError::Incomplete(format!("what was kept cannot be read: {error}"))
+    })?;
+    let attached = mail.attachments.iter().map(|file| Attached {
+        name: file.name.clone(),
+        mime: file.mime.clone(),
+        bytes: file.bytes.clone(),
+    });
+    Ok(Page {
+        report: mail.report.clone(),
+        website_id: mail.website_id.clone(),
+        rendered: Arc::new(form.render(&context)?),
+        attachments: attached.collect(),
+        held: None,
+    })
 }

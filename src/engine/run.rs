@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,6 +13,7 @@ use super::{
     Engine, EngineError, Event,
     lease::Lease,
     process,
+    resend::Resend,
     work::{Progress, Work},
 };
 use crate::{
@@ -45,6 +47,8 @@ pub struct Order {
     pub reports: bool,
     /// Whether it was claimed from the queue, to which it goes back where it cannot go on.
     pub is_claimed: bool,
+    /// Stored mails to send again, in place of everything else.
+    pub resend: Option<Arc<Resend>>,
 }
 
 impl Order {
@@ -57,6 +61,7 @@ impl Order {
             only: None,
             reports: true,
             is_claimed: false,
+            resend: None,
         }
     }
 
@@ -151,7 +156,7 @@ impl Engine {
         engine.client = engine.client.for_run();
         if order.is_claimed {
             // A service that runs for years must see websites that were added since
-            engine.server = std::sync::Arc::default();
+            engine.server = Arc::default();
         }
         let label = self.label(job, order);
         self.events.tell(&Event::RunStarted {
@@ -208,10 +213,13 @@ impl Engine {
             tick: order.tick().to_rfc3339_in(zone),
             state: RunState::Running,
             trigger: order.trigger,
-            window: WindowRecord {
-                start: window.start.to_string(),
-                end: window.end.to_string(),
-                timezone: window.timezone.name().to_owned(),
+            window: match &order.resend {
+                Some(resend) => resend.window.clone(),
+                None => WindowRecord {
+                    start: window.start.to_string(),
+                    end: window.end.to_string(),
+                    timezone: window.timezone.name().to_owned(),
+                },
             },
             attempts: 0,
             requests: 0,
@@ -342,8 +350,14 @@ fn conclude(
     record.deliveries = progress.deliveries;
     let mut errors = progress.errors;
     errors.splice(0..0, failed_steps(&record.steps));
-    let is_done =
-        |d: &DeliveryRecord| matches!(d.state, DeliveryState::Sent | DeliveryState::AlreadySent);
+    let is_open =
+        |d: &DeliveryRecord| matches!(d.state, DeliveryState::Pending | DeliveryState::Unknown);
+    let is_done = |d: &DeliveryRecord| {
+        matches!(
+            d.state,
+            DeliveryState::Sent | DeliveryState::AlreadySent | DeliveryState::Skipped
+        )
+    };
     let something_done = !record.artifacts.is_empty() || record.deliveries.iter().any(is_done);
     let remedy = match &result {
         Err(error) => error.remedy(),
@@ -355,7 +369,10 @@ fn conclude(
             RunState::Cancelled
         }
         Err(_) if !something_done => RunState::Failed,
-        Ok(()) if errors.is_empty() && record.deliveries.iter().all(is_done) => RunState::Succeeded,
+        // A refusal by a server stands among the errors, one that somebody wanted does not
+        Ok(()) if errors.is_empty() && !record.deliveries.iter().any(is_open) => {
+            RunState::Succeeded
+        }
         _ if something_done => RunState::PartiallySucceeded,
         _ => RunState::Failed,
     };

@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Engine, EngineError, Event, Order,
     columns::Columns,
+    context::Origin,
+    fetch::Fetched,
     lease::{Lease, Taken},
     step::Fetching,
 };
@@ -57,6 +59,9 @@ pub(super) struct Progress {
 impl Work<'_> {
     /// Plan, fetch, publish, deliver.
     pub(super) async fn go(&self, progress: &mut Progress) -> Result<(), EngineError> {
+        if let Some(resend) = &self.order.resend {
+            return self.resend(resend, progress).await;
+        }
         let plan = self.plan(progress).await?;
         self.lock_units(&plan).await?;
         progress.steps = plan.steps.iter().map(pending).collect();
@@ -77,7 +82,33 @@ impl Work<'_> {
         if !self.order.reports {
             return Ok(());
         }
-        self.deliver(&plan, &fetched, progress).await
+        self.send_reports(&plan, &fetched, progress).await
+    }
+
+    /// The mails of the plan; those that are deliberately not sent are recorded after the others.
+    async fn send_reports(
+        &self,
+        plan: &Plan,
+        fetched: &[Fetched],
+        progress: &mut Progress,
+    ) -> Result<(), EngineError> {
+        let origin = Origin {
+            job: self.job,
+            plan,
+            fetched,
+            run: self.run,
+        };
+        let rendering = self.render(origin, progress)?;
+        let delivered = self.deliver(plan, &rendering.outgoing, progress).await;
+        let first = progress.deliveries.len();
+        progress.deliveries.extend(rendering.skipped);
+        let skipped = &progress.deliveries[first..];
+        for record in skipped {
+            self.engine.events.tell(&Event::DeliveryDone(record));
+        }
+        let store = &self.engine.store;
+        store.save_deliveries(self.run, first, skipped).await?;
+        delivered
     }
 
     /// One writer of each unit at a time.
@@ -91,7 +122,13 @@ impl Work<'_> {
         if self.order.reports && !plan.deliveries.is_empty() {
             names.insert(plan.report_unit());
         }
-        let names: Vec<String> = names.iter().map(|unit| self.lease_of(unit)).collect();
+        self.lock(&names).await
+    }
+
+    /// Waits for backfills only: they let go soon.
+    pub(super) async fn lock(&self, units: &BTreeSet<String>) -> Result<(), EngineError> {
+        let job = self.job;
+        let names: Vec<String> = units.iter().map(|unit| self.lease_of(unit)).collect();
         loop {
             match self.lease.take(names.clone()).await? {
                 Taken::All => return Ok(()),

@@ -1,27 +1,20 @@
-//! Messages as MIME: headers, both bodies, ids.
+//! Messages as MIME: headers, bodies, images, attachments, ids. The same message gives the same bytes.
 
 use lettre::{
     Message as Mime,
+    address::Envelope,
     message::{
-        Mailbox, MultiPart,
-        header::{HeaderName, HeaderValue},
+        Mailbox, MessageBuilder, MultiPart, MultiPartBuilder, SinglePart,
+        header::{ContentDisposition, ContentId, ContentType, HeaderName, HeaderValue},
     },
 };
 use sha2::{Digest, Sha256};
 
-use super::{MailError, Message};
+use super::{Attachment, Inline, MailError, Message};
 
 /// The Message-ID of the `number`th sending of what `key` names: always the same.
 pub fn message_id(key: &[&str], number: u32, domain: &str) -> String {
-    let mut hasher = Sha256::new();
-    for part in key {
-        hasher.update(part.as_bytes());
-        hasher.update([0]);
-    }
-    format!(
-        "{}.{number}@{domain}",
-        &hex::encode(hasher.finalize())[..32]
-    )
+    format!("{}.{number}@{domain}", &digest(key)[..32])
 }
 
 /// The domain of an address, for Message-IDs; `localhost` where it has none.
@@ -30,37 +23,125 @@ pub fn domain_of(address: &str) -> String {
     mailbox.map_or_else(|_| "localhost".to_owned(), |m| m.email.domain().to_owned())
 }
 
-pub(super) fn to_mime(message: &Message) -> Result<Mime, MailError> {
-    let wrong = |why: String| MailError::Message {
-        to: message.to.clone(),
-        why,
-    };
+/// The address alone, in lower case: what makes two recipients the same one. `None`: it is none.
+pub fn address_of(text: &str) -> Option<String> {
+    let mailbox = text.parse::<Mailbox>().ok()?;
+    Some(mailbox.email.to_string().to_lowercase())
+}
+
+/// A message for those of its recipients that are named here.
+pub(super) fn to_mime(message: &Message, recipients: &[&str]) -> Result<Mime, MailError> {
     let mailbox = |address: &str| {
-        let clean: String = address.chars().filter(|c| !c.is_control()).collect();
-        clean
-            .parse::<Mailbox>()
-            .map_err(|e| wrong(format!("`{clean}`: {e}")))
+        let clean = one_line(address);
+        let parsed = clean.parse::<Mailbox>();
+        parsed.map_err(|e| wrong(message, format!("`{clean}`: {e}")))
     };
-    // A line break would begin another header
-    let subject: String = message
-        .subject
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let header = |name: &'static str, value: String| {
-        HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
-    };
-    let mut builder = Mime::builder()
-        .from(mailbox(&message.from)?)
-        .to(mailbox(&message.to)?)
-        .subject(subject)
-        .date(message.date.into())
-        .message_id(Some(format!("<{}>", message.message_id)));
-    builder = builder.raw_header(header("Auto-Submitted", "auto-generated".to_owned()));
-    builder = builder.raw_header(header("List-ID", format!("<{}>", message.list_id)));
-    if let Some(unsubscribe) = &message.unsubscribe {
-        builder = builder.raw_header(header("List-Unsubscribe", format!("<{unsubscribe}>")));
+    let from = mailbox(&message.from)?;
+    let mut addresses = Vec::new();
+    for recipient in recipients {
+        addresses.push(mailbox(recipient)?.email);
     }
-    let body = MultiPart::alternative_plain_html(message.text.clone(), message.html.clone());
-    builder.multipart(body).map_err(|e| wrong(e.to_string()))
+    let envelope = Envelope::new(Some(from.email.clone()), addresses);
+    let mut builder = Mime::builder()
+        .envelope(envelope.map_err(|e| wrong(message, e.to_string()))?)
+        .from(from)
+        .subject(one_line(&message.subject))
+        .date(message.date.into())
+        .message_id(Some(format!("<{}>", one_line(&message.message_id))));
+    for address in &message.to {
+        builder = builder.to(mailbox(address)?);
+    }
+    for address in &message.cc {
+        builder = builder.cc(mailbox(address)?);
+    }
+    let built = list_headers(builder, message).multipart(body(message));
+    built.map_err(|e| wrong(message, e.to_string()))
+}
+
+/// What says that a program sent it, and how to be rid of it.
+fn list_headers(builder: MessageBuilder, message: &Message) -> MessageBuilder {
+    let header = |name: &'static str, value: &str| {
+        HeaderValue::new(HeaderName::new_from_ascii_str(name), one_line(value))
+    };
+    let builder = builder
+        .raw_header(header("Auto-Submitted", "auto-generated"))
+        .raw_header(header("List-ID", &format!("<{}>", message.list_id)));
+    match &message.unsubscribe {
+        Some(mailto) => builder.raw_header(header("List-Unsubscribe", &format!("<{mailto}>"))),
+        None => builder,
+    }
+}
+
+/// The nesting that every mail program accepts, Outlook too, without the layers that hold one part
+/// only: mixed(alternative(text, related(HTML, images)), attachments).
+fn body(message: &Message) -> MultiPart {
+    let text = SinglePart::plain(message.text.clone());
+    let html = SinglePart::html(message.html.clone());
+    let alternative = layer(MultiPart::alternative(), message, "alternative").singlepart(text);
+    let bodies = if message.images.is_empty() {
+        alternative.singlepart(html)
+    } else {
+        let related = layer(MultiPart::related(), message, "related").singlepart(html);
+        let images = message.images.iter().map(inline);
+        alternative.multipart(images.fold(related, MultiPart::singlepart))
+    };
+    if message.attachments.is_empty() {
+        return bodies;
+    }
+    let mixed = layer(MultiPart::mixed(), message, "mixed").multipart(bodies);
+    let attachments = message.attachments.iter().map(attachment);
+    attachments.fold(mixed, MultiPart::singlepart)
+}
+
+/// A boundary of its own: no encoded part can hold `=_`, and nothing of it is left to chance.
+fn layer(builder: MultiPartBuilder, message: &Message, name: &str) -> MultiPartBuilder {
+    let hash = digest(&[&message.message_id, name]);
+    builder.boundary(format!("=_{}", &hash[..32]))
+}
+
+fn inline(image: &Inline) -> SinglePart {
+    SinglePart::builder()
+        .header(content_type(&image.mime))
+        .header(ContentDisposition::inline_with_name(&one_line(&image.name)))
+        .header(ContentId::from(format!("<{}>", one_line(&image.cid))))
+        .body(image.bytes.clone())
+}
+
+fn attachment(attachment: &Attachment) -> SinglePart {
+    SinglePart::builder()
+        .header(content_type(&attachment.mime))
+        .header(ContentDisposition::attachment(&one_line(&attachment.name)))
+        .body(attachment.bytes.clone())
+}
+
+fn content_type(mime: &str) -> ContentType {
+    ContentType::parse(mime).unwrap_or_else(|_| {
+        ContentType::parse("application/octet-stream").expect("it is a content type")
+    })
+}
+
+/// A line break would begin another header.
+fn one_line(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars()
+        .map(clean)
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}
+
+fn wrong(message: &Message, why: String) -> MailError {
+    MailError::Message {
+        to: message.to.join(", "),
+        why,
+    }
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
+    hex::encode(hasher.finalize())
 }

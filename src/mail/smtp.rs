@@ -1,7 +1,10 @@
-//! SMTP, command by command: only so is it known whether a message was handed over when a
-//! connection breaks. lettre's transport does not tell at which command that happened.
+//! A mail server: its URL, and connections to it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 
 use lettre::{
     Message as Mime,
@@ -9,13 +12,15 @@ use lettre::{
         Error,
         authentication::{Credentials, Mechanism},
         client::{AsyncSmtpConnection, TlsParameters},
-        commands::{Data, Mail, Rcpt},
-        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+        extension::ClientId,
     },
 };
 use url::Url;
 
-use super::Failure;
+use super::{
+    Failure,
+    session::{Sent, hand_over},
+};
 
 /// The longest wait for one answer. Source: RFC 5321, 4.5.3.2, asks for 5 minutes at most commands.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,6 +31,8 @@ pub struct Server {
     port: u16,
     security: Security,
     login: Option<Credentials>,
+    /// Connections between two messages.
+    idle: Mutex<Vec<AsyncSmtpConnection>>,
 }
 
 /// When a connection is encrypted.
@@ -41,7 +48,7 @@ enum Security {
     None,
 }
 
-type Failed = (Failure, String);
+pub(super) type Failed = (Failure, String);
 
 impl Server {
     /// Reads `smtp://user:password@host:port?tls=required|opportunistic|none` or `smtps://…`. Where
@@ -83,20 +90,51 @@ impl Server {
             port,
             security,
             login,
+            idle: Mutex::default(),
         })
     }
 
-    /// Hands a message over to the server, for its one recipient.
-    pub(super) async fn send(&self, mime: &Mime) -> Result<(), Failed> {
-        let mut connection = self.connect().await?;
-        let sent = hand_over(&mut connection, mime).await;
-        if sent.is_ok() {
-            // The message is the server's now: how the connection ends changes nothing
-            let _ = connection.quit().await;
-        } else {
-            connection.abort().await;
+    /// Hands a message over to the server; the places of the recipients that were refused, where at
+    /// least one was not. The connection of the last message is used again, as long as it lasts.
+    pub(super) async fn send(&self, mime: &Mime) -> Result<Vec<(usize, String)>, Failed> {
+        let idle = self.idle().pop();
+        if let Some(connection) = idle {
+            let sent = hand_over(connection, mime, true).await;
+            if !sent.is_stale() {
+                return self.keep(sent);
+            }
+            // It ended while nobody used it, surely before this message: a new one
         }
-        sent
+        let connection = self.connect().await?;
+        self.keep(hand_over(connection, mime, false).await)
+    }
+
+    /// Connects and logs in, unless a connection waits for the next message.
+    pub(super) async fn ready(&self) -> Result<(), Failed> {
+        if self.idle().is_empty() {
+            let connection = self.connect().await?;
+            self.idle().push(connection);
+        }
+        Ok(())
+    }
+
+    /// Takes leave of the server.
+    pub(super) async fn close(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        for mut connection in idle {
+            // Every message is the server's already: how the connection ends changes nothing
+            let _ = connection.quit().await;
+        }
+    }
+
+    fn keep(&self, sent: Sent) -> Result<Vec<(usize, String)>, Failed> {
+        let (connection, result) = sent.into_parts();
+        self.idle().extend(connection);
+        result
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<AsyncSmtpConnection>> {
+        self.idle.lock().expect("nothing panics while it is held")
     }
 
     /// Connects and logs in, and sends nothing.
@@ -154,13 +192,13 @@ impl Server {
         (Failure::NotYet, why)
     }
 
-    /// A step before the message failed: for good, unless the server says that it passes.
+    /// A step before the message failed: for good, unless the server says that it passes, or is gone.
     fn unusable(&self, step: &str, error: &Error) -> Failed {
-        let passes = error.is_transient() || error.is_timeout();
-        let failure = if passes {
-            Failure::NotYet
-        } else {
+        let is_wrong = error.is_permanent() || error.is_client() || error.is_tls();
+        let failure = if is_wrong || is_certificate(error) {
             Failure::Settings
+        } else {
+            Failure::NotYet
         };
         let why = format!(
             "{step} failed at the mail server {}:{}: {}; check `mail.url`",
@@ -172,69 +210,12 @@ impl Server {
     }
 }
 
-/// The commands of one message. Until its last byte is sent, the server has nothing.
-async fn hand_over(connection: &mut AsyncSmtpConnection, mime: &Mime) -> Result<(), Failed> {
-    let bytes = mime.formatted();
-    let envelope = mime.envelope();
-    let supports = |extension| connection.server_info().supports_feature(extension);
-    let mut options = Vec::new();
-    if envelope
-        .to()
-        .iter()
-        .chain(envelope.from())
-        .any(|a| !a.to_string().is_ascii())
-    {
-        if !supports(Extension::SmtpUtfEight) {
-            let why = "the mail server takes no addresses with letters beyond ASCII";
-            return Err((Failure::Refused, why.to_owned()));
-        }
-        options.push(MailParameter::SmtpUtfEight);
-    }
-    if !bytes.is_ascii() && supports(Extension::EightBitMime) {
-        options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
-    }
-    let sender = Mail::new(envelope.from().cloned(), options);
-    connection.command(sender).await.map_err(|e| before(&e))?;
-    for recipient in envelope.to() {
-        let recipient = Rcpt::new(recipient.clone(), Vec::new());
-        connection
-            .command(recipient)
-            .await
-            .map_err(|e| before(&e))?;
-    }
-    connection.command(Data).await.map_err(|e| before(&e))?;
-    match connection.message(&bytes).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_permanent() || error.is_transient() => Err(before(&error)),
-        Err(error) => {
-            let why = format!(
-                "the connection was lost after the message was handed over: {}",
-                chain(&error)
-            );
-            Err((Failure::Unknown, why))
-        }
-    }
-}
-
-/// The server said no, or the connection broke before it had the message.
-fn before(error: &Error) -> Failed {
-    let failure = if error.is_permanent() {
-        Failure::Refused
-    } else {
-        Failure::NotYet
-    };
-    (
-        failure,
-        format!("the mail server did not take it: {}", chain(error)),
-    )
-}
-
 /// lettre reports a certificate that is not trusted as a connection that failed.
 fn is_certificate(error: &Error) -> bool {
     chain(error).to_lowercase().contains("certificate")
 }
 
-fn chain(error: &Error) -> String {
+pub(super) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {

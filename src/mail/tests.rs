@@ -2,17 +2,21 @@
 
 use std::fs;
 
-use mail_parser::MessageParser;
+use mail_parser::{MessageParser, MimeHeaders};
 
 use super::*;
 
 fn message(subject: &str) -> Message {
     Message {
         from: "Reports <reports@example.org>".to_owned(),
-        to: "Ann <ann@example.org>".to_owned(),
+        to: vec!["Ann <ann@example.org>".to_owned()],
+        cc: Vec::new(),
+        bcc: Vec::new(),
         subject: subject.to_owned(),
         html: "<p>Grüße</p>".to_owned(),
         text: "Grüße".to_owned(),
+        images: Vec::new(),
+        attachments: Vec::new(),
         message_id: message_id(&["job", "ann@example.org"], 1, "example.org"),
         label: "2026-11-22 weekly Acme".to_owned(),
         list_id: "weekly.job.databuddy-jobs".to_owned(),
@@ -48,13 +52,156 @@ async fn a_folder_gets_the_message_and_its_html() {
     assert!(mail.header("Auto-Submitted").is_some() && mail.header("List-ID").is_some());
 }
 
+/// The bytes of a message, for all of its recipients.
+fn raw(message: &Message) -> Vec<u8> {
+    let recipients: Vec<&str> = message.recipients().collect();
+    to_mime(message, &recipients).unwrap().formatted()
+}
+
+/// A message with everything that one can have.
+fn full() -> Message {
+    Message {
+        from: "Bericht für Änne <reports@example.org>".to_owned(),
+        to: vec![
+            "ann@example.org".to_owned(),
+            "\"Bö, Zoë\" <zoe@example.org>".to_owned(),
+        ],
+        cc: vec!["علي <ali@example.org>".to_owned()],
+        bcc: vec!["hidden@example.org".to_owned()],
+        html: "<p>Grüße <img src=\"cid:daily\" width=\"2\" height=\"1\" alt=\"a\"></p>".to_owned(),
+        images: vec![Inline {
+            cid: "daily".to_owned(),
+            mime: "image/png".to_owned(),
+            bytes: (0..=255).collect(),
+            name: "daily.png".to_owned(),
+        }],
+        attachments: vec![Attachment {
+            name: "Seiten – März.csv".to_owned(),
+            mime: "text/csv; charset=utf-8".to_owned(),
+            bytes: b"path,visitors\r\n/,1\r\n".to_vec(),
+        }],
+        ..message("📈 Acme: 1,219 visitors, up 14% – مرحبا")
+    }
+}
+
 #[test]
-fn a_line_break_in_a_subject_begins_no_header() {
-    let raw = to_mime(&message("x\r\nBcc: eve@example.org"))
+fn the_same_message_gives_the_same_bytes_as_ever() {
+    let raw = String::from_utf8(raw(&full()))
         .unwrap()
-        .formatted();
+        .replace("\r\n", "\n");
+    let golden = include_str!("golden.eml");
+    if raw != golden {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/golden.eml");
+        fs::write(path, &raw).unwrap();
+        panic!("src/mail/golden.eml differs from {path}");
+    }
+}
+
+#[test]
+fn another_reader_sees_the_nesting_that_outlook_accepts() {
+    let raw = raw(&full());
     let mail = MessageParser::default().parse(&raw).unwrap();
-    assert!(mail.bcc().is_none());
+    let kind = |place: usize| {
+        let content = mail
+            .part(u32::try_from(place).unwrap())
+            .unwrap()
+            .content_type()
+            .unwrap();
+        format!("{}/{}", content.ctype(), content.subtype().unwrap())
+    };
+    let kinds: Vec<String> = (0..mail.parts.len()).map(kind).collect();
+    let expected = [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "text/csv",
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(mail.part(5).unwrap().content_id(), Some("daily"));
+    assert!(
+        mail.part(5)
+            .unwrap()
+            .content_disposition()
+            .unwrap()
+            .is_inline()
+    );
+    assert_eq!(
+        mail.part(5).unwrap().contents(),
+        (0..=255).collect::<Vec<u8>>()
+    );
+    assert_eq!(
+        mail.part(6).unwrap().attachment_name(),
+        Some("Seiten – März.csv")
+    );
+    let names = |list: &mail_parser::Address<'_>| -> Vec<(Option<String>, String)> {
+        list.iter()
+            .map(|a| (a.name().map(str::to_owned), a.address().unwrap().to_owned()))
+            .collect()
+    };
+    let to = names(mail.to().unwrap());
+    assert_eq!(
+        to[1],
+        (Some("Bö, Zoë".to_owned()), "zoe@example.org".to_owned())
+    );
+    assert_eq!(names(mail.cc().unwrap())[0].0.as_deref(), Some("علي"));
+    assert_eq!(
+        mail.subject(),
+        Some("📈 Acme: 1,219 visitors, up 14% – مرحبا")
+    );
+    assert!(mail.bcc().is_none() && !raw.windows(6).any(|w| w == b"hidden"));
+}
+
+#[test]
+fn layers_that_hold_one_part_are_left_out() {
+    let parts = |message: &Message| {
+        let raw = raw(message);
+        MessageParser::default().parse(&raw).unwrap().parts.len()
+    };
+    assert_eq!(parts(&message("x")), 3, "alternative, text, HTML");
+    let images = Message {
+        attachments: Vec::new(),
+        ..full()
+    };
+    assert_eq!(parts(&images), 5, "alternative, text, related, HTML, image");
+    let files = Message {
+        images: Vec::new(),
+        ..full()
+    };
+    assert_eq!(parts(&files), 5, "mixed, alternative, text, HTML, file");
+}
+
+#[test]
+fn a_line_break_begins_no_header_wherever_it_stands() {
+    let evil = "x\r\nBcc: eve@example.org\r\n\r\nbody";
+    let mut message = full();
+    message.subject = evil.to_owned();
+    message.to[0] = "Ann\r\n <ann@example.org>".to_owned();
+    message.list_id = evil.to_owned();
+    message.unsubscribe = Some(format!("mailto:stop@example.org?subject={evil}"));
+    message.images[0].name = evil.to_owned();
+    message.images[0].cid = evil.to_owned();
+    message.attachments[0].name = evil.to_owned();
+    message.from = "\"Reports\r\nX: y\" <reports@example.org>".to_owned();
+    let raw = raw(&message);
+    let mail = MessageParser::default().parse(&raw).unwrap();
+    assert!(mail.bcc().is_none() && mail.header("X").is_none());
+    assert_eq!(mail.parts.len(), 7);
+    let text = String::from_utf8_lossy(&raw);
+    assert!(
+        text.lines()
+            .all(|line| !line.starts_with("Bcc") && !line.starts_with("X:"))
+    );
+}
+
+#[test]
+fn an_address_that_is_none_is_named() {
+    let mut message = full();
+    message.to = vec!["nobody".to_owned()];
+    let error = to_mime(&message, &["nobody"]).unwrap_err().to_string();
+    assert!(error.contains("`nobody`"), "{error}");
 }
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Packing, PathValues, Plan, PlanError, PlanInput, PlanProblem, PlannedArtifact, PlannedDelivery,
-    Section, SectionNeeds, Step, guard, pack, path, select::select, unit_name,
+    Packing, PathValues, Plan, PlanError, PlanInput, PlanProblem, PlannedArtifact, Section,
+    SectionNeeds, Step, guard, pack, path, recipients, select::select, unit_name,
 };
 use crate::domain::{
-    job::{Compare, Export, Format, Per, Pii, ReportSpec},
+    job::{Export, Format, Per, Pii, ReportSpec},
     query::{Granularity, Query, Source},
     schedule::Tick,
     target::Target,
@@ -29,6 +29,7 @@ pub fn build(input: PlanInput<'_>) -> Result<Plan, PlanError> {
         planner.plan_exports(website);
         planner.plan_reports(website);
     }
+    planner.plan_deliveries();
     planner.plan_link_exports();
     planner.check_paths();
     planner.add_notes();
@@ -59,14 +60,8 @@ impl<'a> Planner<'a> {
         } else {
             Vec::new()
         };
-        let previous = input
-            .job
-            .reports
-            .first()
-            .and_then(|r| compared(window, r.compare));
         let plan = Plan {
             window,
-            previous,
             websites,
             steps: Vec::new(),
             requests: Vec::new(),
@@ -207,13 +202,18 @@ impl<'a> Planner<'a> {
                     }),
                 }
             }
-            self.plan
-                .deliveries
-                .extend(spec.to.iter().map(|to| PlannedDelivery {
-                    report,
-                    website,
-                    to: to.clone(),
-                }));
+        }
+    }
+
+    /// Report by report; a job whose reports are not wanted has no needs.
+    fn plan_deliveries(&mut self) {
+        let wanted = self.input.job.reports.iter().zip(self.input.needs);
+        for (report, (spec, _)) in wanted.enumerate() {
+            let websites = &self.plan.websites;
+            match recipients::deliveries(report, spec, websites, self.input.websites) {
+                Ok(planned) => self.plan.deliveries.extend(planned),
+                Err(problems) => problems.into_iter().for_each(|p| self.problem(p)),
+            }
         }
     }
 
@@ -239,11 +239,19 @@ impl<'a> Planner<'a> {
             return self.problem(unfit("is a custom query, which has no daily rows"));
         }
         let window = self.window_of(query, self.last_tick());
-        let before = compared(window, spec.compare);
+        let before = spec.compare.window(window);
         let daily = Some(Granularity::Daily);
         let Some(current) = self.step(&target, query, window, query.granularity) else {
             return;
         };
+        if needs.attached {
+            let parameter = &self.plan.steps[current].parameter;
+            if guard::check_personal(query, parameter, self.input.catalog).is_some() {
+                self.problem(unfit(
+                    "has columns that name people, which are not attached to mails; take it out of `attach`",
+                ));
+            }
+        }
         let previous = before.filter(|_| needs.previous);
         let section = Section {
             report,
@@ -406,12 +414,4 @@ fn units(window: Window, per: Per, lookback: u32) -> Vec<Window> {
         units.insert(0, first.previous());
     }
     units
-}
-
-fn compared(window: Window, compare: Compare) -> Option<Window> {
-    match compare {
-        Compare::PreviousWindow => Some(window.previous()),
-        Compare::SameWindowLastYear => Some(window.same_last_year()),
-        Compare::None => None,
-    }
 }

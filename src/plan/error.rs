@@ -42,6 +42,32 @@ pub enum PlanProblem {
         /// The query's name.
         query: String,
     },
+    /// The recipients of a report name a website that the key may not read.
+    #[error(
+        "report `{report}`: `to` names `{pattern}`, and no website that the key may read has that id or domain; readable: {readable}"
+    )]
+    UnknownAddressee {
+        /// Index into the job's reports.
+        place: usize,
+        /// The report's name.
+        report: String,
+        /// What `to` names.
+        pattern: String,
+        /// What there is.
+        readable: String,
+    },
+    /// The recipients of a report leave a website out.
+    #[error(
+        "report `{report}`: `to` names no recipient of `{website}`: add the website, or `default` (`default: []` for no mail)"
+    )]
+    NoRecipient {
+        /// Index into the job's reports.
+        place: usize,
+        /// The report's name.
+        report: String,
+        /// The website's id.
+        website: String,
+    },
     /// Hourly rows beyond what the server takes.
     #[error(
         "query `{query}`: hourly rows are limited to 30 days at once, this window has {days}; use `granularity: daily`, a shorter window or an export `per: day`"
@@ -173,6 +199,8 @@ impl PlanProblem {
             | Self::NotForReports { query, .. } => Some(query),
             Self::UnknownWebsite { .. }
             | Self::NoWebsite
+            | Self::UnknownAddressee { .. }
+            | Self::NoRecipient { .. }
             | Self::MissingQuery { .. }
             | Self::SamePath { .. } => None,
         }
@@ -182,6 +210,11 @@ impl PlanProblem {
     pub fn pointer(&self, place: Option<usize>) -> String {
         match (self, place) {
             (Self::UnknownWebsite { .. } | Self::NoWebsite, _) => "/websites".to_owned(),
+            (Self::UnknownAddressee { place, pattern, .. }, _) => {
+                let key = pattern.replace('~', "~0").replace('/', "~1");
+                format!("/reports/{place}/to/{key}")
+            }
+            (Self::NoRecipient { place, .. }, _) => format!("/reports/{place}/to"),
             (Self::MissingQuery { .. }, _) => "/reports".to_owned(),
             (Self::SamePath { .. }, _) => "/exports".to_owned(),
             (_, Some(place)) => format!("/queries/{place}"),

@@ -9,6 +9,7 @@ mod guard;
 mod pack;
 mod path;
 mod range;
+mod recipients;
 mod select;
 
 pub use build::build;
@@ -23,6 +24,7 @@ use crate::domain::{
     catalog::Catalog,
     job::{Job, Per},
     query::Granularity,
+    recipients::Recipients,
     request::Request,
     schedule::Tick,
     target::Target,
@@ -76,6 +78,8 @@ pub struct SectionNeeds {
     pub previous: bool,
     /// One row a day.
     pub daily: bool,
+    /// Its rows go out as a file.
+    pub attached: bool,
 }
 
 /// What a run will do.
@@ -83,8 +87,6 @@ pub struct SectionNeeds {
 pub struct Plan {
     /// The job's window; of several ticks from the first to the last day.
     pub window: Window,
-    /// What reports compare it with.
-    pub previous: Option<Window>,
     /// The websites asked for, in the server's order.
     pub websites: Vec<Website>,
     /// What is asked for, by website, query and days.
@@ -132,10 +134,10 @@ pub struct PlannedArtifact {
 pub struct PlannedDelivery {
     /// Index into the job's reports.
     pub report: usize,
-    /// Index into the plan's websites.
-    pub website: usize,
-    /// The recipient.
-    pub to: String,
+    /// Index into the plan's websites; `None`: it is about all of them.
+    pub website: Option<usize>,
+    /// Whom it goes to.
+    pub to: Recipients,
 }
 
 /// Where one section of one report of one website finds its data: indices into the plan's steps.

@@ -129,6 +129,7 @@ fn planned(job: &Job, names: &[&str], websites: usize) -> Result<Plan, PlanError
         id: format!("web_{n}"),
         name: None,
         domain: format!("{n}.example"),
+        created: None,
     };
     let websites: Vec<Website> = (1..=websites).map(website).collect();
     build(PlanInput {

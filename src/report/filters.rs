@@ -1,63 +1,113 @@
-//! Filters of templates: `num`, `percent`, `duration` and `date`.
+//! Filters of templates: `num`, `percent`, `duration`, `date`, `compact`, `figure`, `instant`, `cut` and `isolate`.
 
 use chrono::NaiveDate;
 use tera::{Kwargs, State, Tera, TeraResult};
 
+use super::scene::lang_of;
+
 pub(super) fn register(tera: &mut Tera) {
-    tera.register_filter("num", |value: f64, _: Kwargs, _: &State<'_>| num(value));
-    tera.register_filter("percent", |value: f64, _: Kwargs, _: &State<'_>| {
-        format!("{value:.1}%")
-    });
-    tera.register_filter("duration", |value: f64, _: Kwargs, _: &State<'_>| {
-        duration(value)
-    });
     tera.register_filter(
-        "date",
-        |value: &str, kwargs: Kwargs, _: &State<'_>| -> TeraResult<String> {
-            let format: Option<String> = kwargs.get("format")?;
-            date(value, format.as_deref().unwrap_or("%-d %b %Y")).map_err(tera::Error::message)
+        "num",
+        |value: f64, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
+            let decimals: Option<usize> = kwargs.get("decimals")?;
+            Ok(lang_of(state)?.decimal(value, decimals.unwrap_or(0)))
         },
     );
+    tera.register_filter(
+        "percent",
+        |value: f64, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
+            let decimals: Option<usize> = kwargs.get("decimals")?;
+            Ok(lang_of(state)?.percent(value, decimals.unwrap_or(1)))
+        },
+    );
+    tera.register_filter(
+        "duration",
+        |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
+            Ok(lang_of(state)?.duration(value))
+        },
+    );
+    tera.register_filter(
+        "date",
+        |value: &str, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
+            let lang = lang_of(state)?;
+            let format: Option<String> = kwargs.get("format")?;
+            let day = day(value).map_err(tera::Error::message)?;
+            let format = format.as_deref().unwrap_or(lang.day_format());
+            lang.date(day, format).map_err(tera::Error::message)
+        },
+    );
+    tera.register_filter(
+        "cut",
+        |value: &str, kwargs: Kwargs, _: &State<'_>| -> TeraResult<String> {
+            let most: Option<usize> = kwargs.get("length")?;
+            Ok(cut(value, most.unwrap_or(56)))
+        },
+    );
+    tera.register_filter(
+        "compact",
+        |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
+            Ok(lang_of(state)?.compact(value))
+        },
+    );
+    tera.register_filter(
+        "figure",
+        |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
+            Ok(lang_of(state)?.figure(value))
+        },
+    );
+    tera.register_filter("instant", |value: &str, _: Kwargs, _: &State<'_>| {
+        instant(value)
+    });
+    tera.register_filter("isolate", |value: &str, _: Kwargs, _: &State<'_>| {
+        isolate(value)
+    });
 }
 
-/// A whole number with thousands separated: `1,219`.
-pub(super) fn num(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+/// A day out of a date or an instant.
+pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
+    let found = text.get(..10).unwrap_or(text).parse();
+    found.map_err(|_| format!("`{text}` is no date"))
+}
+
+/// `2026-11-23 07:00 UTC` of an instant in UTC; other texts stay.
+fn instant(text: &str) -> String {
+    match (text.get(..10), text.get(11..16), text.ends_with('Z')) {
+        (Some(day), Some(time), true) => format!("{day} {time} UTC"),
+        _ => text.to_owned(),
     }
-    if value < 0.0 && digits != "0" {
-        format!("−{text}")
+}
+
+/// A text of at most so many characters: a longer one loses its middle, because both ends of a path
+/// tell it from its neighbours.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    if letters.len() <= most || most < 3 {
+        return text.to_owned();
+    }
+    let tail = (most - 1) / 2;
+    let head = most - 1 - tail;
+    let (start, end) = (&letters[..head], &letters[letters.len() - tail..]);
+    start.iter().chain(['…'].iter()).chain(end).collect()
+}
+
+/// A name for a line of plain text: one line, and where it runs from right to left, in marks that
+/// keep the number beside it in its place (Unicode UAX 9, FSI and PDI).
+pub(super) fn isolate(text: &str) -> String {
+    let is_mark = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let plain: String = text.chars().filter(|c| !is_mark(*c)).collect();
+    let line: String = plain
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let from_the_right = line.chars().any(
+        |c| matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'),
+    );
+    if from_the_right {
+        format!("\u{2068}{line}\u{2069}")
     } else {
-        text
+        line
     }
-}
-
-/// Seconds in words: `48 s`, `1 m 20 s`.
-pub(super) fn duration(seconds: f64) -> String {
-    let whole = seconds.round().max(0.0);
-    if whole < 60.0 {
-        format!("{whole} s")
-    } else {
-        format!("{} m {} s", (whole / 60.0).floor(), whole % 60.0)
-    }
-}
-
-/// A day in a format of strftime.
-fn date(day: &str, format: &str) -> Result<String, String> {
-    use std::fmt::Write as _;
-    let day: NaiveDate = day
-        .get(..10)
-        .unwrap_or(day)
-        .parse()
-        .map_err(|_| format!("`{day}` is no date"))?;
-    let mut text = String::new();
-    write!(text, "{}", day.format(format)).map_err(|_| format!("`{format}` is no date format"))?;
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -65,13 +115,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_as_people_write_them() {
-        assert_eq!(num(1_234_567.0), "1,234,567");
-        assert_eq!(num(0.0), "0");
-        assert_eq!(num(-1219.0), "−1,219");
-        assert_eq!(duration(48.4), "48 s");
-        assert_eq!(duration(80.0), "1 m 20 s");
-        assert_eq!(date("2026-11-03", "%a %-d %b").unwrap(), "Tue 3 Nov");
-        assert!(date("soon", "%a").is_err() && date("2026-11-03", "%Q").is_err());
+    fn a_day_is_the_date_of_a_text() {
+        assert_eq!(
+            day("2026-11-03T10:00:00Z").unwrap().to_string(),
+            "2026-11-03"
+        );
+        assert_eq!(day("soon").unwrap_err(), "`soon` is no date");
+        assert_eq!(instant("2026-11-23T07:00:04Z"), "2026-11-23 07:00 UTC");
+        assert_eq!(instant("now"), "now");
+    }
+
+    #[test]
+    fn long_texts_lose_their_middle() {
+        assert_eq!(cut("/pricing", 56), "/pricing");
+        let long = format!("/blog/{}/the-end", "x".repeat(300));
+        let short = cut(&long, 21);
+        assert_eq!(short.chars().count(), 21);
+        assert!(
+            short.starts_with("/blog/xxxx")
+                && short.ends_with("…x/the-end".trim_start_matches('…')),
+            "{short}"
+        );
+        assert_eq!(cut("ééééééé", 5), "éé…éé");
+    }
+
+    #[test]
+    fn names_from_the_right_do_not_turn_their_neighbours() {
+        assert_eq!(isolate("Acme"), "Acme");
+        assert_eq!(isolate("متجر"), "\u{2068}متجر\u{2069}");
+        assert_eq!(isolate("a\u{202e}b\r\nBcc: c"), "ab Bcc: c");
     }
 }

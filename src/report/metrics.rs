@@ -21,35 +21,52 @@ const NAMES: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// The metrics of a window from its rows: those of the one row that covers it. Of several dated rows
-/// only page views are summed; uniques and rates are then absent, because they cannot be summed. No
-/// row at all is a window without visits: counts are 0, rates absent.
+/// The names that count something.
+const COUNTS: [&str; 3] = ["visitors", "pageviews", "sessions"];
+
+/// The metrics of a window from all of its rows: those of the one row that covers it. Of several
+/// rows only page views are summed; uniques and rates are then absent, because they cannot be summed.
+/// No row at all is a window without visits: counts are 0, rates absent.
 pub fn metrics(rows: &[Value]) -> Map<String, Value> {
     match rows {
-        [] => [("visitors", 0), ("pageviews", 0), ("sessions", 0)]
-            .map(|(name, zero)| (name.to_owned(), json!(zero)))
-            .into_iter()
-            .collect(),
+        [] => zeros(),
         [row] => standard(row),
         rows => {
             let views: Option<f64> = rows
                 .iter()
-                .map(|row| standard(row)["pageviews"].as_f64())
+                .map(|row| standard(row).get("pageviews").and_then(Value::as_f64))
                 .sum();
             views
-                .map(|v| ("pageviews".to_owned(), json!(v)))
+                .map(|v| ("pageviews".to_owned(), to_value(v)))
                 .into_iter()
                 .collect()
         }
     }
 }
 
-/// One row a day from `start` to `end` under standard names; days without data are zeros.
+/// Whether nobody came: no row, or only such as count nothing.
+pub fn is_empty(rows: &[Value]) -> bool {
+    rows.iter().all(|row| {
+        let metrics = standard(row);
+        let counts = COUNTS
+            .iter()
+            .filter_map(|name| metrics.get(*name)?.as_f64());
+        let counts: Vec<f64> = counts.collect();
+        !counts.is_empty() && counts.iter().all(|count| *count == 0.0)
+    })
+}
+
+/// One row a day from `start` to `end` under standard names. Days without data are zeros, of the
+/// names that the other days have.
 pub fn daily(rows: &[Value], start: NaiveDate, end: NaiveDate) -> Vec<Value> {
     let by_day: BTreeMap<String, Map<String, Value>> = rows
         .iter()
         .filter_map(|row| Some((row["date"].as_str()?.get(..10)?.to_owned(), standard(row))))
         .collect();
+    let mut nothing = zeros();
+    if !by_day.is_empty() {
+        nothing.retain(|name, _| by_day.values().any(|day| day.contains_key(name)));
+    }
     let days = (0..)
         .map(|n| start + Days::new(n))
         .take_while(|day| *day <= end);
@@ -57,26 +74,46 @@ pub fn daily(rows: &[Value], start: NaiveDate, end: NaiveDate) -> Vec<Value> {
         let mut row = by_day
             .get(&day.to_string())
             .cloned()
-            .unwrap_or_else(|| metrics(&[]));
+            .unwrap_or_else(|| nothing.clone());
         row.insert("date".to_owned(), json!(day.to_string()));
         Value::Object(row)
     })
     .collect()
 }
 
+fn zeros() -> Map<String, Value> {
+    COUNTS
+        .map(|name| (name.to_owned(), json!(0)))
+        .into_iter()
+        .collect()
+}
+
 fn standard(row: &Value) -> Map<String, Value> {
     let number = |name: &&str| match &row[*name] {
         Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.parse().ok(),
+        // A word that counts as a number for Rust (`nan`) is none here
+        Value::String(text) => text.parse().ok().filter(|n: &f64| n.is_finite()),
         _ => None,
     };
     let found = NAMES.iter().filter_map(|(standard, names)| {
-        Some((
-            (*standard).to_owned(),
-            json!(names.iter().find_map(number)?),
-        ))
+        let number = names.iter().find_map(number)?;
+        Some(((*standard).to_owned(), to_value(number)))
     });
     found.collect()
+}
+
+/// A whole number without a point.
+fn to_value(number: f64) -> Value {
+    // Beyond this, numbers with a point skip whole ones
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() < LARGEST {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is whole and small enough"
+        )]
+        return json!(number as i64);
+    }
+    json!(number)
 }
 
 #[cfg(test)]
@@ -95,7 +132,7 @@ mod tests {
     fn uniques_are_never_summed() {
         let row = json!({ "date": "2026-11-16", "visitors": 5, "pageviews": 9, "sessions": 6 });
         let sum = metrics(&[row.clone(), row]);
-        assert_eq!(sum["pageviews"], json!(18.0));
+        assert_eq!(sum["pageviews"], 18);
         assert!(!sum.contains_key("visitors") && !sum.contains_key("sessions"));
     }
 
@@ -110,5 +147,32 @@ mod tests {
             .collect();
         assert_eq!(visitors, [0.0, 5.0, 0.0]);
         assert_eq!(days[0]["date"], "2026-11-16");
+        // What no day holds is not there on empty days either
+        assert!(days[0].get("sessions").is_none());
+        let none = daily(&[], day("2026-11-16"), day("2026-11-16"));
+        assert_eq!(none[0]["sessions"], 0);
+    }
+
+    #[test]
+    fn what_the_answer_does_not_hold_is_absent() {
+        let words =
+            json!({ "visitors": "nan", "pageviews": null, "sessions": "-", "bounce_rate": "inf" });
+        assert!(metrics(&[words]).is_empty());
+        // One row without page views: the sum would lack it
+        let rows = [json!({ "pageviews": 3 }), json!({ "name": "/x" })];
+        assert!(metrics(&rows).is_empty());
+    }
+
+    #[test]
+    fn a_row_of_zeros_is_as_empty_as_no_row() {
+        assert!(is_empty(&[]));
+        assert!(is_empty(&[
+            json!({ "unique_visitors": 0, "pageviews": "0", "bounce_rate": 0 })
+        ]));
+        assert!(!is_empty(&[
+            json!({ "unique_visitors": 0, "pageviews": 1 })
+        ]));
+        // Rows that count nothing known are something all the same
+        assert!(!is_empty(&[json!({ "message": "boom" })]));
     }
 }

@@ -1,9 +1,32 @@
 //! Reports: the numbers of a window under standard names, and the templates that show them.
 
+mod change;
+mod chart;
+mod condition;
+mod draw;
+mod embedded;
+mod error;
+mod figures;
 mod filters;
 mod functions;
+mod health;
+mod lang;
 mod metrics;
+mod moved;
+mod rows;
+mod scene;
+mod sentence;
 mod template;
+mod words;
+mod workbook;
 
-pub use metrics::{daily, metrics};
-pub use template::{Needs, QueryNeeds, Rendered, ReportError, Template};
+pub use chart::Image;
+pub use condition::{Broken, Condition};
+pub use error::ReportError;
+pub use lang::{LANGUAGES, Lang};
+pub use metrics::{daily, is_empty, metrics};
+pub use template::{Needs, QueryNeeds, Rendered, Template};
+pub use workbook::{csv, workbook};
+
+#[cfg(test)]
+mod tests;

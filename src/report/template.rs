@@ -1,23 +1,19 @@
-//! Templates of a report: subject, HTML and text, and the queries that they need.
+//! Templates of a report: subject, preheader, HTML and text, and the queries that they need.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, mem, path::Path, sync::PoisonError};
 
+use css_inline::CSSInliner;
 use serde::Deserialize;
 use serde_json::Value;
 use tera::{Context, Tera};
 
-use super::{filters, functions};
-
-/// The four files of a report.
-const FILES: [&str; 4] = ["report.yaml", "subject.txt", "body.html", "body.txt"];
-
-/// The report that every project has, unless it has one of that name of its own.
-const WEEKLY: [&str; 4] = [
-    include_str!("../../templates/weekly/report.yaml"),
-    include_str!("../../templates/weekly/subject.txt"),
-    include_str!("../../templates/weekly/body.html"),
-    include_str!("../../templates/weekly/body.txt"),
-];
+use super::{
+    chart::Image,
+    draw::{self, Pictures},
+    embedded::{self, FILES, OPTIONAL},
+    error::ReportError,
+    filters, functions,
+};
 
 /// A loaded report.
 #[derive(Debug)]
@@ -25,6 +21,8 @@ pub struct Template {
     name: String,
     needs: Needs,
     tera: Tera,
+    /// File by file, under which name Tera knows it; absent: there is none.
+    files: BTreeMap<&'static str, String>,
 }
 
 /// `report.yaml`.
@@ -33,6 +31,9 @@ pub struct Template {
 pub struct Needs {
     /// By the query's name.
     pub queries: BTreeMap<String, QueryNeeds>,
+    /// What the template shows where a job has it, and does without where not.
+    #[serde(default)]
+    pub optional: BTreeMap<String, QueryNeeds>,
 }
 
 /// What a template needs of a query, beside its rows.
@@ -50,93 +51,69 @@ pub struct QueryNeeds {
 pub struct Rendered {
     /// One line.
     pub subject: String,
-    /// The mail as HTML.
+    /// One line that lists of mails show beside the subject; may be empty.
+    pub preheader: String,
+    /// The mail as HTML, which names its pictures as `cid:CID`.
     pub html: String,
     /// The mail as text.
     pub text: String,
-}
-
-/// A report cannot be loaded or rendered.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// There is none of that name.
-    #[error(
-        "there is no template `{name}`: make the folder templates/{name} with subject.txt, body.html, body.txt and report.yaml, or use `weekly`"
-    )]
-    Missing {
-        /// The name.
-        name: String,
-    },
-    /// A file of it cannot be read.
-    #[error("templates/{name}/{file} cannot be read")]
-    File {
-        /// The report.
-        name: String,
-        /// The file.
-        file: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// `report.yaml` is wrong.
-    #[error("templates/{name}/report.yaml: {source}")]
-    Needs {
-        /// The report.
-        name: String,
-        /// Where and why.
-        source: serde_yaml::Error,
-    },
-    /// Tera refuses it; the message shows the place and what is available.
-    #[error("the template `{name}` is wrong: {source}")]
-    Tera {
-        /// The report.
-        name: String,
-        /// Where and why.
-        source: Box<tera::Error>,
-    },
+    /// The pictures of the HTML, in its order.
+    pub images: Vec<Image>,
 }
 
 impl Template {
-    /// Loads a report from `templates/NAME`, else the embedded one of that name.
+    /// Loads a report from `templates/NAME`, else the embedded one of that name. A folder with the
+    /// name of an embedded report may hold some of its files only.
     ///
     /// # Errors
     /// There is none, or it cannot be parsed.
     pub fn load(folder: &Path, name: &str) -> Result<Self, ReportError> {
         let own = folder.join(name);
-        let mut sources = Vec::new();
-        for (file, embedded) in FILES.into_iter().zip(WEEKLY) {
-            sources.push(if own.is_dir() {
-                let read = std::fs::read_to_string(own.join(file));
-                read.map_err(|source| ReportError::File {
-                    name: name.to_owned(),
-                    file,
-                    source,
-                })?
-            } else if name == "weekly" {
-                embedded.to_owned()
-            } else {
-                return Err(ReportError::Missing {
-                    name: name.to_owned(),
-                });
+        if !own.is_dir() && !embedded::has(name) {
+            return Err(ReportError::Missing {
+                name: name.to_owned(),
             });
         }
-        let needs = serde_yaml::from_str(&sources[0]).map_err(|source| ReportError::Needs {
-            name: name.to_owned(),
-            source,
-        })?;
         let mut tera = Tera::new();
         filters::register(&mut tera);
         functions::register(&mut tera);
-        let files = FILES
-            .into_iter()
-            .zip(sources)
-            .skip(1)
-            .map(|(file, text)| (file.to_owned(), text));
-        tera.add_raw_templates(files.collect::<Vec<_>>())
+        draw::register(&mut tera, &Pictures::default());
+        let mut sources: Vec<(String, String)> = embedded::TEMPLATES
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+            .collect();
+        let mut files = BTreeMap::new();
+        let mut needs = Needs::default();
+        for file in FILES {
+            let Some(text) = own_file(&own, name, file)? else {
+                if embedded::find(name, file).is_some() {
+                    files.insert(file, format!("{name}/{file}"));
+                }
+                continue;
+            };
+            // As people find it, and unlike the embedded one, which it may extend
+            let path = format!("templates/{name}/{file}");
+            files.insert(file, path.clone());
+            sources.push((path, text));
+        }
+        let yaml = sources
+            .iter()
+            .rev()
+            .find(|(path, _)| Some(path) == files.get("report.yaml"));
+        if let Some((_, text)) = yaml {
+            needs = serde_yaml::from_str(text).map_err(|source| ReportError::Needs {
+                name: name.to_owned(),
+                source,
+            })?;
+        }
+        sources.retain(|(path, _)| !path.ends_with("/report.yaml"));
+        tera.add_raw_templates(sources)
             .map_err(|e| wrong(name, e))?;
         Ok(Self {
             name: name.to_owned(),
             needs,
             tera,
+            files,
         })
     }
 
@@ -145,27 +122,87 @@ impl Template {
         &self.needs
     }
 
-    /// Renders it; a variable that is not there is an error.
+    /// Renders it; a variable that is not there is an error, and so is a chart of nothing.
     ///
     /// # Errors
     /// Tera's, with place and available names.
     pub fn render(&self, context: &Value) -> Result<Rendered, ReportError> {
+        let pictures = Pictures::default();
+        let mut tera = self.tera.clone();
+        draw::register(&mut tera, &pictures);
         let mut values = Context::new();
         for (key, value) in context.as_object().into_iter().flatten() {
             values.insert(key.clone(), value);
         }
-        let render = |file: &str| {
-            self.tera
-                .render(file, &values)
-                .map_err(|e| wrong(&self.name, e))
+        let render = |file: &str, values: &Context| match self.files.get(file) {
+            Some(path) => tera.render(path, values).map_err(|e| wrong(&self.name, e)),
+            None => Ok(String::new()),
         };
-        let subject = render("subject.txt")?;
+        let subject = one_line(&render("subject.txt", &values)?);
+        let preheader = one_line(&render(OPTIONAL, &values)?);
+        values.insert("preheader", &preheader);
+        let html = self.with_styles(render("body.html", &values)?)?;
+        let text = render("body.txt", &values)?;
+        let images = mem::take(&mut *pictures.lock().unwrap_or_else(PoisonError::into_inner));
+        // A picture of the text part has no place
+        let images = images
+            .into_iter()
+            .filter(|image| html.contains(&image.cid))
+            .collect();
         Ok(Rendered {
-            subject: subject.split_whitespace().collect::<Vec<_>>().join(" "),
-            html: render("body.html")?,
-            text: render("body.txt")?,
+            subject,
+            preheader,
+            html,
+            text,
+            images,
         })
     }
+
+    /// Styles go into their elements, because Gmail on phones and Outlook read little else. What
+    /// cannot go there (`@media`) stays in a block marked `data-css-inline="keep"`.
+    fn with_styles(&self, html: String) -> Result<String, ReportError> {
+        if !html.contains("<style") {
+            return Ok(html);
+        }
+        let inliner = CSSInliner::options()
+            .load_remote_stylesheets(false)
+            .minify_css(true)
+            .build();
+        inliner.inline(&html).map_err(|source| ReportError::Styles {
+            name: self.name.clone(),
+            source,
+        })
+    }
+}
+
+/// A file of the project. `None` where the embedded report or an empty text stands in.
+fn own_file(own: &Path, name: &str, file: &'static str) -> Result<Option<String>, ReportError> {
+    if !own.is_dir() {
+        return Ok(None);
+    }
+    match std::fs::read_to_string(own.join(file)) {
+        Ok(text) => Ok(Some(text)),
+        Err(e)
+            if e.kind() == std::io::ErrorKind::NotFound
+                && (file == OPTIONAL || embedded::has(name)) =>
+        {
+            Ok(None)
+        }
+        Err(source) => Err(ReportError::File {
+            name: name.to_owned(),
+            file,
+            source,
+        }),
+    }
+}
+
+/// No line break and no other control character: a name of the data cannot make a header of the mail.
+fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() && c != '\u{a0}' || c.is_control());
+    words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn wrong(name: &str, source: tera::Error) -> ReportError {

@@ -235,6 +235,14 @@ impl Store {
         }
         self.close_attempt(&mut tx, &dead.id, Some(error), now)
             .await?;
+        if self.doubt_deliveries(&mut tx, &dead.id).await? > 0 {
+            sqlx::query("UPDATE runs SET error = error || $1 WHERE id = $2")
+                .bind("; it handed a mail over when it was stopped, which may have been sent: see `show`, ask, then `resend --unknown`")
+                .bind(&dead.id)
+                .execute(&mut *tx)
+                .await
+                .map_err(self.wrap())?;
+        }
         sqlx::query("UPDATE steps SET state = $1 WHERE state = $2 AND run_id = $3")
             .bind(StepState::Cancelled.name())
             .bind(StepState::Pending.name())

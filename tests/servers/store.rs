@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Begin, Cancellation, Change, DeliveryKey, Found, NewRun, Planned, Queued, Runner, Sign,
-        Store, StoreError,
+        Again, Begin, Cancellation, Change, DeliveryKey, Found, Handing, NewRun, Planned, Queued,
+        Runner, Sign, Store, StoreError,
     },
 };
 use futures::future::join_all;
@@ -218,6 +218,7 @@ test!(comes_back, place, {
         subject: "S".to_owned(),
         state: DeliveryState::AlreadySent,
         message_id: "m1@x".to_owned(),
+        error: None,
     }];
     store.finish_run(&run, noon()).await.unwrap();
     store.close().await;
@@ -379,7 +380,7 @@ test!(takeover, place, {
     let done = record("a", "a", Trigger::Schedule, RunState::Failed);
     assert!(is_over(cut_off.finish_run(&done, late).await));
     let begun = cut_off
-        .begin_delivery(&key(), "a", "S", |n| format!("m{n}"), false, late)
+        .begin_delivery(&key(), handing("a"), |n| format!("m{n}"), late)
         .await;
     assert!(is_over(begun.map(|_| ())));
     assert_eq!(cut_off.renew_leases("a", late, ttl).await.unwrap(), 0);
@@ -486,10 +487,31 @@ fn key() -> DeliveryKey {
     }
 }
 
+fn handing(run: &str) -> Handing<'_> {
+    Handing {
+        run,
+        place: 0,
+        subject: "S",
+        again: Again::No,
+    }
+}
+
+fn ended(state: DeliveryState) -> DeliveryRecord {
+    DeliveryRecord {
+        report: "weekly".to_owned(),
+        website_id: Some("web_1".to_owned()),
+        to: "ann@example.org".to_owned(),
+        subject: "S".to_owned(),
+        state,
+        message_id: "m2@x".to_owned(),
+        error: None,
+    }
+}
+
 async fn begin(store: &Store, run: &str, now: DateTime<Utc>) -> Begin {
     let id = |number| format!("m{number}@x");
     store
-        .begin_delivery(&key(), run, "S", id, false, now)
+        .begin_delivery(&key(), handing(run), id, now)
         .await
         .unwrap()
 }
@@ -516,7 +538,7 @@ test!(one_sends, place, {
         15
     );
     store
-        .finish_delivery(&key(), 1, DeliveryState::Sent, None, noon())
+        .finish_delivery(&key(), 1, handing("a"), &ended(DeliveryState::Sent), noon())
         .await
         .unwrap();
     assert!(matches!(

@@ -1,0 +1,246 @@
+//! Reports from fetched rows to mails that can be sent.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    Engine, EngineError,
+    attach::attachments,
+    context::{About, Origin},
+    outgoing::{Attached, Outgoing},
+    run::one_line,
+    work::{Progress, Work},
+};
+use crate::{
+    domain::{
+        job::{Job, OnError, ReportSpec},
+        run::{ArtifactRecord, DeliveryRecord, DeliveryState},
+        website::Website,
+    },
+    plan::Plan,
+    report::{Condition, Rendered, ReportError, Template},
+};
+
+/// What the subject of a mail that lacks a section begins with, unless its template has begun it with
+/// a bracket: in its own language.
+const INCOMPLETE: &str = "[incomplete]";
+
+/// A report, rendered, before its recipients.
+#[derive(Debug, Clone)]
+pub(super) struct Letter<'a> {
+    pub(super) about: About,
+    pub(super) spec: &'a ReportSpec,
+    pub(super) website: Option<&'a Website>,
+    pub(super) rendered: Arc<Rendered>,
+    pub(super) attachments: Arc<[Attached]>,
+    pub(super) context: Arc<Value>,
+    /// Why it is not sent, in words.
+    pub(super) held: Option<String>,
+}
+
+/// The letters of a job, and why others could not be written.
+#[derive(Debug, Default)]
+pub(super) struct Letters<'a> {
+    pub(super) letters: Vec<Letter<'a>>,
+    pub(super) errors: Vec<String>,
+}
+
+/// The mails of a run.
+#[derive(Debug, Default)]
+pub(super) struct Rendering<'a> {
+    pub(super) outgoing: Vec<Outgoing<'a>>,
+    /// Those that are deliberately not sent.
+    pub(super) skipped: Vec<DeliveryRecord>,
+}
+
+/// What renders a report.
+pub(super) struct Form {
+    template: Template,
+    when: Option<Condition>,
+}
+
+impl Work<'_> {
+    /// Each report of the plan for each of its recipients.
+    pub(super) fn render<'p>(
+        &'p self,
+        origin: Origin<'p>,
+        progress: &mut Progress,
+    ) -> Result<Rendering<'p>, EngineError> {
+        let forms = self.engine.forms(self.job)?;
+        let written = self.engine.letters(origin, &forms, &progress.artifacts);
+        progress.errors.extend(written.errors);
+        let mut rendering = Rendering::default();
+        for letter in written.letters {
+            for delivery in &origin.plan.deliveries {
+                if (delivery.report, delivery.website)
+                    != (letter.about.report, letter.about.website)
+                {
+                    continue;
+                }
+                let outgoing = Outgoing {
+                    spec: letter.spec,
+                    website: letter.website,
+                    to: delivery.to.clone(),
+                    rendered: Arc::clone(&letter.rendered),
+                    attachments: Arc::clone(&letter.attachments),
+                    context: Arc::clone(&letter.context),
+                };
+                match &letter.held {
+                    None => rendering.outgoing.push(outgoing),
+                    Some(why) => rendering.skipped.push(skipped(&outgoing, why)),
+                }
+            }
+        }
+        Ok(rendering)
+    }
+}
+
+impl Engine {
+    /// What the reports of a job are rendered with.
+    pub(super) fn forms(&self, job: &Job) -> Result<Vec<Form>, EngineError> {
+        let templates = self.templates(job)?.into_iter().zip(&job.reports);
+        let form = |(template, spec): (Template, &ReportSpec)| {
+            Ok(Form {
+                template,
+                when: condition(spec)?,
+            })
+        };
+        templates.map(form).collect()
+    }
+
+    /// Writes each letter of the plan once.
+    pub(super) fn letters<'p>(
+        &self,
+        origin: Origin<'p>,
+        forms: &[Form],
+        exported: &[ArtifactRecord],
+    ) -> Letters<'p> {
+        let mut written = Letters::default();
+        for about in abouts(origin.plan) {
+            match self.letter(origin, about, &forms[about.report], exported) {
+                Ok((letter, errors)) => {
+                    written.letters.push(letter);
+                    written.errors.extend(errors);
+                }
+                Err(why) => written.errors.push(why),
+            }
+        }
+        written
+    }
+
+    fn letter<'p>(
+        &self,
+        origin: Origin<'p>,
+        about: About,
+        form: &Form,
+        exported: &[ArtifactRecord],
+    ) -> Result<(Letter<'p>, Vec<String>), String> {
+        let spec = origin.spec(about);
+        check_sections(origin, about)?;
+        let of_report = |error: ReportError| {
+            format!(
+                "the report `{}` of {} was not sent: {}",
+                spec.name,
+                origin.name(about),
+                one_line(&error)
+            )
+        };
+        let files = attachments(origin, about, exported).map_err(of_report)?;
+        let context = self.context(origin, about, &files.told);
+        let held = match &form.when {
+            Some(when) if !when.holds(&context).map_err(of_report)? => {
+                Some(format!("not sent: `when: {}` is false", when.text()))
+            }
+            _ => None,
+        };
+        let rendered = form.render(&context).map_err(of_report)?;
+        let letter = Letter {
+            about,
+            spec,
+            website: origin.website(about),
+            rendered: Arc::new(rendered),
+            attachments: files.files.into(),
+            context: Arc::new(context),
+            held,
+        };
+        Ok((letter, files.errors))
+    }
+}
+
+impl Form {
+    /// Renders the template; the subject of what is incomplete says so, whatever the template does.
+    pub(super) fn render(&self, context: &Value) -> Result<Rendered, ReportError> {
+        let mut rendered = self.template.render(context)?;
+        let is_incomplete = context["report"]["incomplete"] == true;
+        if is_incomplete && !rendered.subject.starts_with('[') {
+            rendered.subject = format!("{INCOMPLETE} {}", rendered.subject);
+        }
+        Ok(rendered)
+    }
+}
+
+/// The condition of a report, where it has one.
+pub(super) fn condition(spec: &ReportSpec) -> Result<Option<Condition>, ReportError> {
+    let Some(text) = &spec.when else {
+        return Ok(None);
+    };
+    let parsed = Condition::parse(text);
+    let broken = |broken: crate::report::Broken| ReportError::Broken {
+        report: spec.name.clone(),
+        when: text.clone(),
+        why: broken.message,
+    };
+    parsed.map(Some).map_err(broken)
+}
+
+/// Each report and website of the plan's mails, once.
+fn abouts(plan: &Plan) -> Vec<About> {
+    let mut abouts: Vec<About> = Vec::new();
+    for delivery in &plan.deliveries {
+        let about = About {
+            report: delivery.report,
+            website: delivery.website,
+        };
+        // The mails of one report and website follow each other
+        if abouts.last() != Some(&about) {
+            abouts.push(about);
+        }
+    }
+    abouts
+}
+
+/// Whether the mail can do without what is missing; the reason, where it cannot.
+fn check_sections(origin: Origin<'_>, about: About) -> Result<(), String> {
+    let spec = origin.spec(about);
+    let sections = origin.sections(about);
+    let failed = origin.failed(&sections);
+    let not_sent = |why: &str| {
+        format!(
+            "the report `{}` of {} was not sent: {why}",
+            spec.name,
+            origin.name(about)
+        )
+    };
+    match spec.on_error {
+        _ if failed.is_empty() => Ok(()),
+        OnError::Fail => Err(not_sent("its data is incomplete")),
+        OnError::Omit if failed.len() == sections.len() => {
+            Err(not_sent("every section of it failed"))
+        }
+        OnError::Omit => Ok(()),
+    }
+}
+
+/// A mail that is deliberately not sent: its subject says why.
+fn skipped(mail: &Outgoing<'_>, why: &str) -> DeliveryRecord {
+    DeliveryRecord {
+        report: mail.spec.name.clone(),
+        website_id: mail.website.map(|website| website.id.clone()),
+        to: mail.to.in_words(),
+        subject: why.to_owned(),
+        state: DeliveryState::Skipped,
+        message_id: String::new(),
+        error: None,
+    }
+}

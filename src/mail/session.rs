@@ -1,0 +1,219 @@
+//! SMTP, command by command: only so is it known whether a message was handed over when a
+//! connection breaks. lettre's transport does not tell at which command that happened.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lettre::{
+    Message as Mime,
+    transport::smtp::{
+        Error,
+        client::AsyncSmtpConnection,
+        commands::{Data, Mail, Rcpt, Rset},
+        extension::{Extension, MailBodyParameter, MailParameter},
+    },
+};
+
+use super::{
+    Failure,
+    smtp::{Failed, chain},
+};
+
+/// "Service not available, closing transmission channel." Source: RFC 5321, 4.2.3.
+const CLOSING: u16 = 421;
+
+/// How the commands of one message ended.
+pub(super) enum Sent {
+    /// The server said yes or no to it; the connection is good for another message.
+    Answered(AsyncSmtpConnection, Result<Vec<(usize, String)>, Failed>),
+    /// The connection is of no more use.
+    Ended(Failed),
+    /// A connection that was used before was of no more use, before the server had anything of it.
+    Stale(Failed),
+}
+
+impl Sent {
+    pub(super) fn is_stale(&self) -> bool {
+        matches!(self, Self::Stale(_))
+    }
+
+    /// The connection for the next message, and what came of this one.
+    pub(super) fn into_parts(
+        self,
+    ) -> (
+        Option<AsyncSmtpConnection>,
+        Result<Vec<(usize, String)>, Failed>,
+    ) {
+        match self {
+            Self::Answered(connection, result) => (Some(connection), result),
+            Self::Ended(failed) | Self::Stale(failed) => (None, Err(failed)),
+        }
+    }
+}
+
+/// What ended the commands of one message early.
+enum Stop {
+    /// An answer of the server, or a broken connection; before or after it had the whole message.
+    Command(Error),
+    /// The server lacks something.
+    Lacks(&'static str),
+    /// No recipient was taken; each answer in words.
+    Nobody(Failure, String),
+    /// The connection broke after the message's end was on its way.
+    Lost(Error),
+}
+
+/// Hands a message over. Until its last byte is sent, the server has nothing.
+pub(super) async fn hand_over(
+    mut connection: AsyncSmtpConnection,
+    mime: &Mime,
+    used_before: bool,
+) -> Sent {
+    let stop = match commands(&mut connection, mime).await {
+        Ok(refused) => return Sent::Answered(connection, Ok(refused)),
+        Err(stop) => stop,
+    };
+    let ends = stop.ends_connection();
+    // Some servers take only so many messages over one connection, and say so in many ways
+    let is_stale = used_before && stop.may_be_the_connection();
+    let failed = stop.into_failed();
+    if ends || is_stale {
+        connection.abort().await;
+        return if is_stale {
+            Sent::Stale(failed)
+        } else {
+            Sent::Ended(failed)
+        };
+    }
+    // What was begun for this message must not be part of the next one
+    match connection.command(Rset).await {
+        Ok(_) => Sent::Answered(connection, Err(failed)),
+        Err(_) => {
+            connection.abort().await;
+            Sent::Ended(failed)
+        }
+    }
+}
+
+async fn commands(
+    connection: &mut AsyncSmtpConnection,
+    mime: &Mime,
+) -> Result<Vec<(usize, String)>, Stop> {
+    let bytes = mime.formatted();
+    let envelope = mime.envelope();
+    let options = options(connection, mime, &bytes)?;
+    let sender = Mail::new(envelope.from().cloned(), options);
+    connection.command(sender).await.map_err(Stop::Command)?;
+    let mut refused = Vec::new();
+    let mut failure = Failure::Refused;
+    for (place, recipient) in envelope.to().iter().enumerate() {
+        let recipient = Rcpt::new(recipient.clone(), Vec::new());
+        match connection.command(recipient).await {
+            Ok(_) => {}
+            Err(error) if is_answer(&error) && !closes(&error) => {
+                // With several recipients a passing refusal of one holds the message back for all:
+                // nobody has it yet, and all can have it a little later
+                if error.is_transient() {
+                    failure = Failure::NotYet;
+                }
+                refused.push((place, not_taken(&error)));
+            }
+            Err(error) => return Err(Stop::Command(error)),
+        }
+    }
+    if failure == Failure::NotYet || refused.len() == envelope.to().len() {
+        let answers: Vec<String> = refused.into_iter().map(|(_, why)| why).collect();
+        return Err(Stop::Nobody(failure, answers.join("; ")));
+    }
+    connection.command(Data).await.map_err(Stop::Command)?;
+    content(connection, &bytes).await?;
+    Ok(refused)
+}
+
+/// The message itself. The end of it is asked for only after all of it was written.
+async fn content(connection: &mut AsyncSmtpConnection, bytes: &[u8]) -> Result<(), Stop> {
+    let is_written = AtomicBool::new(false);
+    let mut parts = std::iter::once(bytes);
+    let parts = std::iter::from_fn(|| {
+        let part = parts.next();
+        is_written.store(part.is_none(), Ordering::Relaxed);
+        part
+    });
+    match connection.message_iter(parts).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_answer(&error) || !is_written.load(Ordering::Relaxed) => {
+            Err(Stop::Command(error))
+        }
+        Err(error) => Err(Stop::Lost(error)),
+    }
+}
+
+/// What the server must be able to do for this message.
+fn options(
+    connection: &AsyncSmtpConnection,
+    mime: &Mime,
+    bytes: &[u8],
+) -> Result<Vec<MailParameter>, Stop> {
+    let supports = |extension| connection.server_info().supports_feature(extension);
+    let envelope = mime.envelope();
+    let mut addresses = envelope.to().iter().chain(envelope.from());
+    let mut options = Vec::new();
+    if addresses.any(|address| !address.to_string().is_ascii()) {
+        if !supports(Extension::SmtpUtfEight) {
+            return Err(Stop::Lacks(
+                "the mail server takes no addresses with letters beyond ASCII",
+            ));
+        }
+        options.push(MailParameter::SmtpUtfEight);
+    }
+    if !bytes.is_ascii() && supports(Extension::EightBitMime) {
+        options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    Ok(options)
+}
+
+impl Stop {
+    /// Whether the connection is broken, or the server ends it.
+    fn ends_connection(&self) -> bool {
+        match self {
+            Self::Command(error) => !is_answer(error) || closes(error),
+            Self::Lost(_) => true,
+            Self::Lacks(_) | Self::Nobody(..) => false,
+        }
+    }
+
+    /// Whether a new connection might do, and the server surely has nothing.
+    fn may_be_the_connection(&self) -> bool {
+        matches!(self, Self::Command(error) if !error.is_permanent())
+    }
+
+    fn into_failed(self) -> Failed {
+        match self {
+            Self::Command(error) if error.is_permanent() => (Failure::Refused, not_taken(&error)),
+            Self::Command(error) => (Failure::NotYet, not_taken(&error)),
+            Self::Lacks(what) => (Failure::Refused, what.to_owned()),
+            Self::Nobody(failure, why) => (failure, why),
+            Self::Lost(error) => {
+                let why = format!(
+                    "the connection was lost after the message was handed over: {}",
+                    chain(&error)
+                );
+                (Failure::Unknown, why)
+            }
+        }
+    }
+}
+
+/// Whether the server answered, with a no.
+fn is_answer(error: &Error) -> bool {
+    error.is_permanent() || error.is_transient()
+}
+
+fn closes(error: &Error) -> bool {
+    error
+        .status()
+        .is_some_and(|code| u16::from(code) == CLOSING)
+}
+
+fn not_taken(error: &Error) -> String {
+    format!("the mail server did not take it: {}", chain(error))
+}
