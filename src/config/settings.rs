@@ -270,11 +270,7 @@ fn resolve(
         keys.web.listen.map(|listen| listen.0),
     );
     let token = pick("DATABUDDY_JOBS_WEB_TOKEN", "", keys.web.token);
-    let web = WebSettings {
-        listen: listen.and_then(|listen| listen.parse().ok()),
-        token: token.filter(|token| !token.is_empty()).map(Secret::new),
-        public_url: keys.web.public_url.map(|url| url.0),
-    };
+    let web = web(listen, token, keys.web.public_url.map(|url| url.0));
     Some(Settings {
         api_url: Url::parse(&url).ok()?,
         basket_url: Url::parse(&basket_url).ok()?,
@@ -304,13 +300,22 @@ fn resolve(
         mail_url,
         mail_from: from,
         mail_unsubscribe: keys.mail.unsubscribe.map(|m| m.0),
-        mail_keep: keys
-            .mail
-            .keep
-            .and_then(|span| check::duration(&span.0).ok())
-            .and_then(|span| TimeDelta::from_std(span).ok())
-            .unwrap_or(TimeDelta::days(400)),
+        mail_keep: mail_keep(keys.mail.keep.as_ref()),
     })
+}
+
+fn web(listen: Option<String>, token: Option<String>, public_url: Option<String>) -> WebSettings {
+    WebSettings {
+        listen: listen.and_then(|listen| listen.parse().ok()),
+        token: token.filter(|token| !token.is_empty()).map(Secret::new),
+        public_url,
+    }
+}
+
+fn mail_keep(keep: Option<&Span>) -> TimeDelta {
+    keep.and_then(|span| check::duration(&span.0).ok())
+        .and_then(|span| TimeDelta::from_std(span).ok())
+        .unwrap_or(TimeDelta::days(400))
 }
 
 fn runner(keys: RunnerKeys, labels: Option<String>) -> RunnerSettings {

@@ -74,13 +74,12 @@ impl Work<'_> {
             // Messages that say the same differ in their recipient alone, unless they name several
             let same = Arc::as_ptr(&mail.rendered) as usize;
             let is_own = mail.to.all().nth(1).is_none();
-            let entry = match kept.get(&same).filter(|_| is_own) {
-                Some(entry) => entry.clone(),
-                None => {
-                    let letter = StoredMail::of(mail, &self.job.name, window_of(plan), template);
-                    let hash = letter.keep(&archive, now).map_err(EngineError::Archive)?;
-                    (Arc::new(letter), Some(hash))
-                }
+            let entry = if let Some(entry) = kept.get(&same).filter(|_| is_own) {
+                entry.clone()
+            } else {
+                let letter = StoredMail::of(mail, &self.job.name, window_of(plan), template);
+                let hash = letter.keep(&archive, now).map_err(EngineError::Archive)?;
+                (Arc::new(letter), Some(hash))
             };
             if is_own {
                 kept.insert(same, entry.clone());

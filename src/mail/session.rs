@@ -21,10 +21,13 @@ use super::{
 /// "Service not available, closing transmission channel." Source: RFC 5321, 4.2.3.
 const CLOSING: u16 = 421;
 
+/// The recipients that were refused, by place and with the reason; or why the message was not sent.
+pub(super) type Outcome = Result<Vec<(usize, String)>, Failed>;
+
 /// How the commands of one message ended.
 pub(super) enum Sent {
     /// The server said yes or no to it; the connection is good for another message.
-    Answered(AsyncSmtpConnection, Result<Vec<(usize, String)>, Failed>),
+    Answered(Box<AsyncSmtpConnection>, Outcome),
     /// The connection is of no more use.
     Ended(Failed),
     /// A connection that was used before was of no more use, before the server had anything of it.
@@ -37,14 +40,9 @@ impl Sent {
     }
 
     /// The connection for the next message, and what came of this one.
-    pub(super) fn into_parts(
-        self,
-    ) -> (
-        Option<AsyncSmtpConnection>,
-        Result<Vec<(usize, String)>, Failed>,
-    ) {
+    pub(super) fn into_parts(self) -> (Option<AsyncSmtpConnection>, Outcome) {
         match self {
-            Self::Answered(connection, result) => (Some(connection), result),
+            Self::Answered(connection, result) => (Some(*connection), result),
             Self::Ended(failed) | Self::Stale(failed) => (None, Err(failed)),
         }
     }
@@ -69,7 +67,7 @@ pub(super) async fn hand_over(
     used_before: bool,
 ) -> Sent {
     let stop = match commands(&mut connection, mime).await {
-        Ok(refused) => return Sent::Answered(connection, Ok(refused)),
+        Ok(refused) => return Sent::Answered(Box::new(connection), Ok(refused)),
         Err(stop) => stop,
     };
     let ends = stop.ends_connection();
@@ -85,13 +83,11 @@ pub(super) async fn hand_over(
         };
     }
     // What was begun for this message must not be part of the next one
-    match connection.command(Rset).await {
-        Ok(_) => Sent::Answered(connection, Err(failed)),
-        Err(_) => {
-            connection.abort().await;
-            Sent::Ended(failed)
-        }
+    if connection.command(Rset).await.is_ok() {
+        return Sent::Answered(Box::new(connection), Err(failed));
     }
+    connection.abort().await;
+    Sent::Ended(failed)
 }
 
 async fn commands(

@@ -1,7 +1,7 @@
 //! Mails against a server that breaks off, falls silent or refuses at each stage, and a program that is
 //! killed there: nobody gets one twice, nobody is lost in silence, and the ledger says what is true.
 
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
 use serde_json::Value;
 
@@ -314,7 +314,7 @@ fn what_was_sent_is_kept_and_comes_out_as_it_was() {
         .unwrap()
         .iter()
         .filter_map(Value::as_str)
-        .find(|f| f.ends_with(".html"));
+        .find(|f| Path::new(f).extension().is_some_and(|e| e == "html"));
     let html = std::fs::read_to_string(html.unwrap()).unwrap();
     // Written out, a picture is a file beside the HTML
     let html = html.replace("mail-weekly-web_acme_docs-", "cid:");

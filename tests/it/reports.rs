@@ -584,8 +584,7 @@ fn rows_are_attached_up_to_the_limit_and_the_exported_file_is_named_beyond_it() 
     assert_eq!(code, 0, "{sent:#}");
     let files = workspace.files("out/mail").into_iter();
     let eml = files
-        .filter(|file| file.extension().is_some_and(|e| e == "eml"))
-        .last()
+        .rfind(|file| file.extension().is_some_and(|e| e == "eml"))
         .unwrap();
     let raw = fs::read(workspace.path().join(eml)).unwrap();
     let mail = MessageParser::default().parse(&raw).unwrap();
