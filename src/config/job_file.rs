@@ -18,9 +18,6 @@ use super::{
 };
 use crate::domain::job::Job;
 
-/// Keys of the contract that a later version builds.
-pub(super) const NOT_BUILT_YET: [&str; 2] = ["webhook", "slack"];
-
 /// What is taken into every job file.
 pub(super) struct Surroundings<'a> {
     /// The project's folder.
@@ -116,7 +113,7 @@ pub(super) fn read(path: &Path, schema: &Value, around: &Surroundings<'_>) -> Re
     let interpolated = interpolate(&mut value, around.env, around.root);
     source.hidden = interpolated.hidden;
     findings.extend(interpolated.findings);
-    findings.extend(walk(schema, &value, &NOT_BUILT_YET));
+    findings.extend(walk(schema, &value));
     if !findings.is_empty() || !problems.is_empty() {
         problems.extend(source.problems(&findings));
         return source.failed(problems);

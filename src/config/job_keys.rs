@@ -95,6 +95,15 @@ pub(super) struct HookKeys {
     pub(super) email: Option<Vec<Address>>,
     /// A Databuddy event, through the tracking API.
     pub(super) event: Option<EventKeys>,
+    /// An address that takes JSON.
+    #[schemars(example = &"https://hooks.example/abc")]
+    pub(super) webhook: Option<PingUrl>,
+    /// What messages to `webhook` are signed with (HMAC-SHA256).
+    #[schemars(example = &"a-shared-secret")]
+    pub(super) secret: Option<String>,
+    /// An incoming webhook as Slack has them.
+    #[schemars(example = &"https://hooks.slack.example/services/T/B/x")]
+    pub(super) slack: Option<PingUrl>,
 }
 
 /// A Databuddy event.

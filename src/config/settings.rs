@@ -16,7 +16,7 @@ use super::{
     Environment, Problem, check,
     finding::Finding,
     interpolate::{interpolate, redact},
-    job_file::{NOT_BUILT_YET as JOB_KEYS_NOT_BUILT_YET, pointer_of},
+    job_file::pointer_of,
     job_keys::Span,
     settings_keys::{AuthName, DaysName, RunnerKeys, SettingsKeys},
     source::Source,
@@ -143,7 +143,7 @@ pub(super) fn read(
     if let Value::Object(map) = &mut value {
         // They are read again with each job, which may have what they lack
         if let Some(defaults) = map.get("defaults") {
-            let wrong = walk(job_schema, defaults, &JOB_KEYS_NOT_BUILT_YET);
+            let wrong = walk(job_schema, defaults);
             findings.extend(wrong.into_iter().filter_map(|f| of_defaults(f, defaults)));
         }
         map.shift_remove("defaults");
@@ -157,7 +157,7 @@ pub(super) fn read(
     }
     let missing_file = value.is_null();
     if !missing_file {
-        findings.extend(walk(&schema(), &value, &[]));
+        findings.extend(walk(&schema(), &value));
     }
     let keys: Option<SettingsKeys> = if missing_file || !findings.is_empty() {
         Some(SettingsKeys::default())

@@ -63,7 +63,7 @@ timeout: soon
         (4, 13, "unknown time zone `Europe/Berln`", "`Europe/Berlin`"),
         (5, 11, "`websites` must be `all` or a list or a mapping", ""),
         (6, 9, "unknown preset `yesterdy`", "`yesterday`"),
-        (7, 1, "`slack` is not built yet", "remove it"),
+        (7, 1, "unknown key `slack`", ""),
         (12, 33, "`op` cannot be `startswith`", "`starts_with`"),
         (13, 12, "`limit` must lie between 1", ""),
         (15, 13, "`format` cannot be `parquett`", "`parquet`"),
@@ -396,7 +396,7 @@ fn the_examples_of_the_schema_are_valid() {
             { "name": "l", "parameter": "link_clicks_by_day", "link": "l1" }],
         "schedule": { "cron": "0 2 * * *" }, "window": { "start": "2026-01-01", "end": "2026-01-31" },
         "exports": [{ "format": "parquet", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"] }], "websites": {}, "api": {}, "retry": {},
-        "on_failure": [{ "email": ["a@example.org"], "event": { "website": "w", "name": "n" } }],
+        "on_failure": [{ "email": ["a@example.org"], "event": { "website": "w", "name": "n" }, "webhook": "https://h.example/a" }],
     });
     let schema = job_schema();
     let mut checked = 0;

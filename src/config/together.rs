@@ -135,7 +135,13 @@ fn build(
 fn hooks(key: &str, keys: Vec<HookKeys>, notes: &mut Notes) -> Vec<Hook> {
     let mut hooks = Vec::new();
     for (place, keys) in keys.into_iter().enumerate() {
-        if keys.email.is_none() && keys.event.is_none() {
+        let has_address = keys.webhook.is_some() || keys.slack.is_some();
+        if keys.secret.is_some() && keys.webhook.is_none() {
+            let hint = "add `webhook: https://…`, or remove it".to_owned();
+            let message = "`secret` signs messages to a `webhook`, and there is none";
+            notes.wrong(&format!("/{key}/{place}/secret"), message, hint);
+        }
+        if keys.email.is_none() && keys.event.is_none() && !has_address {
             let hint = "write `{ email: [ops@example.com] }`".to_owned();
             notes.wrong(
                 &format!("/{key}/{place}"),
@@ -150,6 +156,11 @@ fn hooks(key: &str, keys: Vec<HookKeys>, notes: &mut Notes) -> Vec<Hook> {
             website: event.website,
             name: event.name,
         }));
+        hooks.extend(keys.webhook.map(|url| Hook::Webhook {
+            url: Secret::new(url.0),
+            secret: keys.secret.map(Secret::new),
+        }));
+        hooks.extend(keys.slack.map(|url| Hook::Slack(Secret::new(url.0))));
     }
     hooks
 }

@@ -9,11 +9,10 @@ use super::{
     spans::{At, escape},
 };
 
-/// Checks `value` against `schema`. `not_built` names keys that a later version builds.
-pub(super) fn walk(schema: &Value, value: &Value, not_built: &[&str]) -> Vec<Finding> {
+/// Checks `value` against `schema`.
+pub(super) fn walk(schema: &Value, value: &Value) -> Vec<Finding> {
     let mut walk = Walk {
         root: schema,
-        not_built,
         found: Vec::new(),
     };
     walk.check(schema, value, "");
@@ -22,7 +21,6 @@ pub(super) fn walk(schema: &Value, value: &Value, not_built: &[&str]) -> Vec<Fin
 
 struct Walk<'a> {
     root: &'a Value,
-    not_built: &'a [&'a str],
     found: Vec<Finding>,
 }
 
@@ -165,7 +163,6 @@ impl<'a> Walk<'a> {
             .map(|schema| {
                 let mut walk = Walk {
                     root: self.root,
-                    not_built: self.not_built,
                     found: Vec::new(),
                 };
                 walk.check(schema, value, pointer);
@@ -304,12 +301,6 @@ impl<'a> Walk<'a> {
     }
 
     fn unknown_key<'k>(&mut self, key: &str, free: &[&'k str], pointer: &str) -> Option<&'k str> {
-        if self.not_built.contains(&key) {
-            let hint = "remove it; the README says what this version does".to_owned();
-            let message = format!("`{key}` is not built yet");
-            self.push(Finding::at(pointer, At::Key, message, Some(hint)));
-            return None;
-        }
         let meant = nearest(key, free.iter().copied());
         let hint = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),

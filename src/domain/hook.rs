@@ -1,5 +1,7 @@
 //! Who is told of the outcome of runs.
 
+use crate::secret::Secret;
+
 /// Who is told of an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hook {
@@ -12,13 +14,22 @@ pub enum Hook {
         /// The event's name, 1 to 128 characters.
         name: String,
     },
+    /// An address that takes JSON.
+    Webhook {
+        /// Where to.
+        url: Secret,
+        /// What messages are signed with.
+        secret: Option<Secret>,
+    },
+    /// An incoming webhook as Slack has them.
+    Slack(Secret),
 }
 
 /// What a job tells of its runs, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hooks {
     /// Asked for after every success; a secret address.
-    pub ping: Option<crate::secret::Secret>,
+    pub ping: Option<Secret>,
     /// Told when a job begins to fail, and once a day while it does.
     pub on_failure: Vec<Hook>,
     /// Told when it works again.

@@ -1,6 +1,6 @@
 //! Telling people and services of the outcome of runs: without a flood, and never at the cost of the run.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Engine, EngineError, run::one_line};
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
         run::{RunRecord, RunState, Trigger},
     },
     mail::{Message, domain_of, message_id},
-    notify::ping,
+    notify::{Webhook, ping},
+    secret::Secret,
     store::Change,
 };
 
@@ -112,11 +113,50 @@ impl Engine {
             let told = match hook {
                 Hook::Email(addresses) => self.mail_news(job, run, addresses, news).await,
                 Hook::Event { website, name } => self.send_event(run, website, name).await,
+                Hook::Webhook { url, secret } => {
+                    let body = self.webhook_body(job, run, news);
+                    self.post(run, news, url, secret.as_ref(), &body).await
+                }
+                Hook::Slack(url) => self.post(run, news, url, None, &slack_body(news)).await,
             };
             if let Err(why) = told {
                 tracing::warn!(job = %job.name, run = %run.id, %why, "a notification failed");
             }
         }
+    }
+
+    async fn post(
+        &self,
+        run: &RunRecord,
+        news: &News,
+        url: &Secret,
+        secret: Option<&Secret>,
+        body: &Value,
+    ) -> Result<(), String> {
+        let webhook = Webhook {
+            url,
+            secret,
+            id: &message_id(&["outcome", &run.job, &run.id, &news.subject], 1, "webhook"),
+            at: self.clock.now(),
+        };
+        webhook.post(body).await
+    }
+
+    fn webhook_body(&self, job: &Job, run: &RunRecord, news: &News) -> Value {
+        json!({
+            "subject": news.subject,
+            "job": job.name,
+            "run": run.id,
+            "state": run.state.name(),
+            "trigger": run.trigger.name(),
+            "tick": run.tick,
+            "window": {
+                "start": run.window.start, "end": run.window.end, "timezone": run.window.timezone,
+            },
+            "rows": run.rows,
+            "error": run.error,
+            "url": self.settings.web.public_url,
+        })
     }
 
     async fn mail_news(
@@ -187,6 +227,20 @@ impl Engine {
             None => Ok(()),
         }
     }
+}
+
+/// The same lines as in a mail, as blocks.
+fn slack_body(news: &News) -> Value {
+    // Source: Slack's limits of blocks, 150 letters of a header and 3000 of a section
+    let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    let lines = escape(&news.text.replace('`', "'"));
+    json!({
+        "text": news.subject,
+        "blocks": [
+            { "type": "header", "text": { "type": "plain_text", "text": cut(&news.subject, 150) } },
+            { "type": "section", "text": { "type": "mrkdwn", "text": format!("```{}```", cut(&lines, 2900)) } },
+        ],
+    })
 }
 
 fn escape(text: &str) -> String {

@@ -149,3 +149,48 @@ fn a_run_stands_where_nobody_can_be_told() {
         "{said}"
     );
 }
+
+#[test]
+fn a_webhook_gets_signed_json_and_slack_gets_blocks_and_both_are_tried_again() {
+    let heard: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let tell = Arc::clone(&heard);
+    let others = server::serve(move |request: &Request| {
+        let mut heard = tell.lock().unwrap();
+        heard.push(request.clone());
+        let is_first = heard.iter().filter(|r| r.path == request.path).count() == 1;
+        server::json(if is_first { 503 } else { 200 }, &json!({}))
+    });
+    let url = api(|_| {
+        let answer = json!({ "success": false, "error": "no", "code": "FORBIDDEN" });
+        server::json(403, &answer)
+    });
+    let hooks = format!(
+        "on_failure: [{{ webhook: '{others}/hook/k3y', secret: s3cret }}, {{ slack: '{others}/slack' }}]"
+    );
+    let workspace = workspace(&url, &url, &hooks);
+    let (code, document) = workspace.json(&["run", "export"]);
+    assert_eq!(code, 1);
+    let heard = heard.lock().unwrap();
+    let of = |path: &str| heard.iter().filter(|r| r.path == path).collect::<Vec<_>>();
+    let (hook, slack) = (of("/hook/k3y"), of("/slack"));
+    assert_eq!((hook.len(), slack.len()), (2, 2));
+    let header = |request: &Request, name: &str| {
+        let found = request.headers.iter().find(|(found, _)| found == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let [id, signature] = ["x-databuddy-jobs-id", "x-databuddy-jobs-signature"];
+    assert_eq!(header(hook[0], id), header(hook[1], id));
+    let signed = header(hook[1], signature).unwrap();
+    assert!(signed.starts_with("sha256="), "{signed}");
+    assert_eq!(header(slack[1], signature), None);
+    let run = &document["runs"][0];
+    let body = &hook[1].body;
+    assert_eq!(
+        (&body["run"], &body["state"]),
+        (&run["id"], &json!("failed"))
+    );
+    assert_eq!(body["error"], run["error"]);
+    assert_eq!(slack[1].body["text"], "export fails");
+    let text = slack[1].body["blocks"][1]["text"]["text"].as_str().unwrap();
+    assert!(text.contains("databuddy-jobs show "), "{text}");
+}

@@ -582,7 +582,7 @@ fn rows_are_attached_up_to_the_limit_and_the_exported_file_is_named_beyond_it() 
 
     let (code, sent) = run(&workspace);
     assert_eq!(code, 0, "{sent:#}");
-    let files = workspace.files("out/mail").into_iter();
+    let mut files = workspace.files("out/mail").into_iter();
     let eml = files
         .rfind(|file| file.extension().is_some_and(|e| e == "eml"))
         .unwrap();

@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// A request as the server sees it.
+#[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: String,
     /// Path and query.
