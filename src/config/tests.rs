@@ -336,7 +336,7 @@ fn settings_report_every_problem_with_its_place() {
 fn the_defaults_of_the_schema_are_those_of_the_code() {
     let base = serde_json::json!({
         "schedule": { "cron": "0 2 * * *" }, "preset": "yesterday", "queries": [{ "parameter": "pages" }],
-        "exports": [{ "format": "csv", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"], "together": true, "attach": [{ "query": "summary" }] }],
+        "exports": [{ "format": "csv", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"], "together": true, "attach": [{ "query": "pages" }] }],
     });
     let schema = job_schema();
     let mut checked = 0;
@@ -395,7 +395,7 @@ fn the_examples_of_the_schema_are_valid() {
             { "name": "c", "custom": { "table": "events", "selects": [{ "field": "*", "aggregate": "count" }], "filters": [{ "field": "x", "op": "gte", "value": 1 }] } },
             { "name": "l", "parameter": "link_clicks_by_day", "link": "l1" }],
         "schedule": { "cron": "0 2 * * *" }, "window": { "start": "2026-01-01", "end": "2026-01-31" },
-        "exports": [{ "format": "parquet", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"] }], "websites": {}, "api": {}, "retry": {},
+        "exports": [{ "format": "parquet", "to": "out" }], "reports": [{ "template": "weekly", "to": ["a@example.org"], "together": true, "attach": [{ "query": "summary" }] }], "websites": {}, "api": {}, "retry": {},
         "on_failure": [{ "email": ["a@example.org"], "event": { "website": "w", "name": "n" }, "webhook": "https://h.example/a" }],
     });
     let schema = job_schema();

@@ -107,19 +107,3 @@ fn check_finds_a_template_that_is_missing_broken_or_lacks_its_queries() {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
 }
-
-#[test]
-fn a_key_that_a_later_version_builds_is_refused_not_ignored() {
-    let workspace = TestWorkspace::with_examples();
-    workspace.write(
-        "jobs/later.yaml",
-        "preset: yesterday\nqueries: [summary]\nslack: x\n",
-    );
-    let output = workspace.run(&["run", "later", "--sandbox"]);
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(
-        text.contains("later.yaml:3:1: `slack` is not built yet"),
-        "{text}"
-    );
-}

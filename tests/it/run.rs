@@ -225,7 +225,7 @@ fn wrong_input_ends_with_exit_code_2_and_a_remedy() {
             &["run", "one-off", "--sandbox", "--at", "soon"],
             "neither a date",
         ),
-        (&["resend", "x"], "not built yet"),
+        (&["resend", "x", "--sandbox"], "x"),
         (&["frobnicate"], "unknown command"),
     ];
     for (args, expected) in cases {
