@@ -168,6 +168,14 @@ impl Engine {
         let result = engine
             .guarded(job, order, &record.id, &label, &mut progress, cancel)
             .await;
+        let result = match result {
+            // The run has not failed: it goes on here or elsewhere once its lease is over, which also
+            // settles what is unknown of its mails
+            Err(EngineError::Store(error)) if order.is_claimed && error.is_passing() => {
+                return Err(error.into());
+            }
+            result => result,
+        };
         let counts = engine.client.counts();
         (record.requests, record.retries) = (counts.requests, counts.retries);
         record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

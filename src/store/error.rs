@@ -50,3 +50,28 @@ pub enum StoreError {
         found: String,
     },
 }
+
+impl StoreError {
+    /// Whether it is about the way to the database, which may be open again a moment later.
+    pub fn is_passing(&self) -> bool {
+        let Self::Database { source, .. } = self else {
+            return false;
+        };
+        match source {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::WorkerCrashed => true,
+            // Postgres: connection lost, too many of them, the server goes down; SQLite: busy, locked.
+            // Sources: PostgreSQL, appendix A, classes 08, 53 and 57; sqlite.org/rescode.html
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                ["08", "53", "57P"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+                    || matches!(code.as_ref(), "5" | "6")
+            }),
+            _ => false,
+        }
+    }
+}
