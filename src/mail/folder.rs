@@ -2,6 +2,8 @@
 
 use std::{fs, io, path::Path};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use super::Message;
 
 /// Tries a write, and removes it again.
@@ -29,11 +31,23 @@ fn stem(message: &Message) -> String {
     format!("{}_{hash}.{number}", label.trim_start_matches('.'))
 }
 
+/// The HTML with its pictures inside: a browser finds no other part of a message.
+fn with_pictures(message: &Message) -> String {
+    let mut html = message.html.clone();
+    for image in &message.images {
+        let data = BASE64_STANDARD.encode(&image.bytes);
+        let url = format!("data:{};base64,{data}", image.mime);
+        html = html.replace(&format!("cid:{}", image.cid), &url);
+    }
+    html
+}
+
 /// The HTML first, then the message: whoever sees the `.eml` finds both.
 pub(super) fn write(folder: &Path, message: &Message, mime: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let stem = stem(message);
-    for (extension, bytes) in [("html", message.html.as_bytes()), ("eml", mime)] {
+    let html = with_pictures(message);
+    for (extension, bytes) in [("html", html.as_bytes()), ("eml", mime)] {
         let mut file = tempfile::Builder::new()
             .prefix(".mail-")
             .tempfile_in(folder)?;

@@ -156,11 +156,12 @@ impl Change {
     }
 }
 
-/// `+14%`, `−8%`, `<1%` of either sign; beyond tenfold the number itself says more than a percentage.
+/// `+14%`, `−8%`, `+0.4%`; beyond tenfold the number itself says more than a percentage.
 pub(super) fn signed(lang: Lang, percent: f64) -> String {
     let sign = if percent < 0.0 { "−" } else { "+" };
     match percent.abs() {
-        size if size < 0.5 => format!("{sign}<{}", lang.percent(1.0, 0)),
+        size if size < 0.05 => format!("{sign}<{}", lang.percent(0.1, 1)),
+        size if size < 0.5 => format!("{sign}{}", lang.percent(size, 1)),
         size if size >= 999.5 => format!("{sign}>{}", lang.percent(999.0, 0)),
         size => format!("{sign}{}", lang.percent(size, 0)),
     }
@@ -185,7 +186,7 @@ mod tests {
     fn a_change_says_direction_size_and_share_where_it_means_something() {
         assert_eq!(text(1219.0, 1069.0, Kind::Count), "▲ up 150 (+14%)");
         assert_eq!(text(920.0, 1000.0, Kind::Count), "▼ down 80 (−8%)");
-        assert_eq!(text(1001.0, 1000.0, Kind::Count), "▲ up 1 (+<1%)");
+        assert_eq!(text(1001.0, 1000.0, Kind::Count), "▲ up 1 (+0.1%)");
         assert_eq!(text(5e9, 50.0, Kind::Count), "▲ up 5bn (+>999%)");
         assert_eq!(text(10.0, 20.0, Kind::Count), "▼ down 10");
         assert_eq!(text(5.0, 0.0, Kind::Count), "▲ new: 5 from none");
