@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::{lang::Lang, words::say};
+use crate::domain::country::country_names;
 
 /// Columns that name a row, the best first.
 const NAMES: [&str; 15] = [
@@ -82,6 +83,10 @@ impl Names<'_> {
         });
         match found {
             Some((key, text)) if is_source(key) => self.source(text),
+            // Some servers send the ISO code where others send the name
+            Some(("country", code)) if !country_names(code).is_empty() => {
+                country_names(code)[0].to_owned()
+            }
             Some((_, text)) if !text.trim().is_empty() => text.to_owned(),
             _ => say(self.lang, "unnamed", &[]),
         }
@@ -186,6 +191,8 @@ mod tests {
             NAMES_OF_ACME.of(&json!({ "name": "DE", "country_name": "Germany" })),
             "Germany"
         );
+        let code = NAMES_OF_ACME.of(&json!({ "country": "CA", "visitors": 1 }));
+        assert_eq!(code, "Canada");
     }
 
     #[test]
