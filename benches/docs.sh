@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Measures, and puts the tables into docs/performance.md between the comments that name them.
 # usage: benches/docs.sh SECTION [ARGUMENTS…]
-#   export, limiter, backfill, mail    `cargo bench --bench jobs -- SECTION ARGUMENTS`
+#   export, limiter, backfill, mail, report, scheduler    `cargo bench --bench jobs -- SECTION ARGUMENTS`
 #   compare                      `benches/compare.sh ARGUMENTS`
 #   paste NAME FILE              a table measured before
 set -euo pipefail
 cd "$(dirname "$0")/.."
-section=${1:?usage: benches/docs.sh export|limiter|backfill|mail|compare|paste}
+section=${1:?usage: benches/docs.sh export|limiter|backfill|mail|report|scheduler|compare|paste}
 shift
 table=$(mktemp)
 page=docs/performance.md
 trap 'rm -f "$table" "$page.new"' EXIT
 case "$section" in
-  export | limiter | backfill | mail) cargo bench --bench jobs -- "$section" "$@" | tee "$table" ;;
+  export | limiter | backfill | mail | report | scheduler) cargo bench --bench jobs -- "$section" "$@" | tee "$table" ;;
   compare) benches/compare.sh "$@" | tee "$table" ;;
   paste)
     section=$1

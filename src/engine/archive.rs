@@ -1,6 +1,6 @@
 //! What was sent, kept beside the store.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io::ErrorKind, path::Path, sync::Arc};
 
 use super::{Engine, EngineError, stored::StoredMail};
 use crate::{
@@ -38,9 +38,12 @@ impl Engine {
             let archive = self.archive();
             let mut kept = BTreeSet::new();
             for mail in self.store.kept_mails().await? {
-                let contents =
-                    StoredMail::contents(&archive, &mail).map_err(EngineError::Archive)?;
-                kept.extend(contents);
+                match StoredMail::contents(&archive, &mail) {
+                    Ok(contents) => kept.extend(contents),
+                    // It lies on the machine that sent it
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(EngineError::Archive(error)),
+                }
                 kept.insert(mail);
             }
             archive

@@ -49,6 +49,9 @@ impl Work<'_> {
         store
             .save_deliveries(self.run, 0, &progress.deliveries)
             .await?;
+        store
+            .trim_deliveries(self.run, progress.deliveries.len())
+            .await?;
         let mails = postings.iter().flat_map(|posting| {
             let places = posting.recipients.iter();
             places.filter_map(|(place, _)| Some((*place, posting.hash.as_deref()?)))

@@ -27,8 +27,10 @@ struct News {
 
 impl Engine {
     /// Tells of a run that is over. What fails here is logged: the run stands as it is.
-    pub(super) async fn tell_outcome(&self, job: &Job, run: &RunRecord) {
+    /// One that took too long has failed, whatever its state is called; one that somebody cancelled has not.
+    pub(super) async fn tell_outcome(&self, job: &Job, run: &RunRecord, is_timed_out: bool) {
         let has_failed = match run.state {
+            _ if is_timed_out => true,
             RunState::Succeeded => false,
             RunState::Failed | RunState::PartiallySucceeded => true,
             _ => return,
@@ -169,6 +171,7 @@ impl Engine {
         let (Some(transport), Some(from)) = (&self.transport, &self.settings.mail_from) else {
             return Err("`mail.url` and `mail.from` are not both set".to_owned());
         };
+        let mut failed = None;
         for to in addresses {
             let key = ["outcome", &job.name, &run.id, &news.subject, to];
             let message = Message {
@@ -187,11 +190,12 @@ impl Engine {
                 unsubscribe: self.settings.mail_unsubscribe.clone(),
                 date: self.clock.now(),
             };
-            let sent = transport.send(&message).await;
-            transport.close().await;
-            sent.map_err(|(_, why)| why)?;
+            if let Err((_, why)) = transport.send(&message).await {
+                failed.get_or_insert(why);
+            }
         }
-        Ok(())
+        transport.close().await;
+        failed.map_or(Ok(()), Err)
     }
 
     /// Its id derives from the run: told again, it is the same event.

@@ -194,10 +194,11 @@ impl Engine {
                 remedy: Some(Remedy::Wait),
             });
         }
+        let is_timed_out = matches!(result, Err(EngineError::TimedOut { .. }));
         let remedy = conclude(&mut record, progress, result);
         self.store.finish_run(&record, self.clock.now()).await?;
         self.events.tell(&Event::RunFinished(&record));
-        engine.tell_outcome(job, &record).await;
+        engine.tell_outcome(job, &record, is_timed_out).await;
         Ok(Outcome { record, remedy })
     }
 

@@ -275,7 +275,10 @@ impl<'a> Service<'a> {
             return Ok(());
         }
         let labels = &self.runner.labels;
-        let may_take = |job: &str| self.planner.may_run(job, labels);
+        // A run that was taken from here may still be ending here
+        let may_take = |run: &Claimed| {
+            !self.in_hand.contains(&run.id) && self.planner.may_run(&run.job, labels)
+        };
         let process = process::identity();
         let claim = self.engine.store.claim(
             &self.runner.id,

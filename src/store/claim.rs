@@ -9,6 +9,9 @@ use crate::domain::run::{RunState, StepState, Trigger};
 /// After so many claims a run is given up: whatever it does, it takes the program down.
 const MOST_CLAIMS: i64 = 20;
 
+/// What is said of mails that were handed over without a record of how that ended.
+pub(super) const DOUBT: &str = "it handed a mail over when it was stopped, which may have been sent: see `show`, ask, then `resend --unknown`";
+
 /// A run that this runner has now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
@@ -54,7 +57,7 @@ pub enum Cancellation {
 }
 
 impl Store {
-    /// Claims up to `limit` runs that are due, of jobs that `may_take` knows, one of each job, none of
+    /// Claims up to `limit` runs that are due, of those that `may_take` allows, one of each job, none of
     /// a job that has a run under way. The most urgent first.
     pub async fn claim(
         &self,
@@ -62,7 +65,7 @@ impl Store {
         process: Option<&str>,
         labels: &[String],
         limit: usize,
-        may_take: impl Fn(&str) -> bool + Send,
+        may_take: impl Fn(&Claimed) -> bool + Send,
         now: DateTime<Utc>,
     ) -> Result<Vec<Claimed>, StoreError> {
         let mut tx = self.begin_write().await?;
@@ -71,7 +74,7 @@ impl Store {
         for row in &rows {
             let run = self.read_claimed(row)?;
             let is_free = !claimed.iter().any(|other| other.job == run.job);
-            if claimed.len() < limit && is_free && may_take(&run.job) {
+            if claimed.len() < limit && is_free && may_take(&run) {
                 let fence = self.take(&mut tx, &run.id, runner, process, now).await?;
                 self.set_fence(&run.id, Some(fence));
                 claimed.push(run);
@@ -237,7 +240,7 @@ impl Store {
             .await?;
         if self.doubt_deliveries(&mut tx, &dead.id).await? > 0 {
             sqlx::query("UPDATE runs SET error = error || $1 WHERE id = $2")
-                .bind("; it handed a mail over when it was stopped, which may have been sent: see `show`, ask, then `resend --unknown`")
+                .bind(format!("; {DOUBT}"))
                 .bind(&dead.id)
                 .execute(&mut *tx)
                 .await

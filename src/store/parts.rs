@@ -35,7 +35,9 @@ impl Store {
         let sql =
             "INSERT INTO steps (run_id, place, query, website_id, link_id, start_day, end_day,
             state, row_count, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-            ON CONFLICT (run_id, place) DO UPDATE SET state = excluded.state,
+            ON CONFLICT (run_id, place) DO UPDATE SET query = excluded.query,
+            website_id = excluded.website_id, link_id = excluded.link_id,
+            start_day = excluded.start_day, end_day = excluded.end_day, state = excluded.state,
             row_count = excluded.row_count, error = excluded.error";
         let steps: Vec<_> = steps.into_iter().collect();
         for (number, step) in steps {
@@ -80,7 +82,11 @@ impl Store {
         let sql =
             "INSERT INTO artifacts (run_id, place, query, website_id, link_id, path, row_count,
             bytes, sha256, written) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-            ON CONFLICT (run_id, place) DO NOTHING";
+            ON CONFLICT (run_id, place) DO UPDATE SET query = excluded.query,
+            website_id = excluded.website_id, link_id = excluded.link_id, path = excluded.path,
+            row_count = excluded.row_count, bytes = excluded.bytes, sha256 = excluded.sha256,
+            written = CASE WHEN artifacts.path = excluded.path AND artifacts.sha256 = excluded.sha256
+            AND artifacts.written = 1 THEN 1 ELSE excluded.written END";
         for (number, artifact) in artifacts.iter().enumerate() {
             sqlx::query(sql)
                 .bind(run)
@@ -113,6 +119,18 @@ impl Store {
         tx.commit().await.map_err(self.wrap())
     }
 
+    /// Forgets deliveries of a run from the place `count` on: a run that goes on may have fewer.
+    pub async fn trim_deliveries(&self, run: &str, count: usize) -> Result<(), StoreError> {
+        let mut tx = self.begin_held(run).await?;
+        sqlx::query("DELETE FROM run_deliveries WHERE run_id = $1 AND place >= $2")
+            .bind(run)
+            .bind(place(count))
+            .execute(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
+        tx.commit().await.map_err(self.wrap())
+    }
+
     pub(super) async fn insert_deliveries(
         &self,
         tx: &mut Transaction<'static, Any>,
@@ -120,13 +138,29 @@ impl Store {
         first: usize,
         deliveries: &[DeliveryRecord],
     ) -> Result<(), StoreError> {
-        let sql =
+        // A run that goes on may have other mails at the same places. A doubt stays one until more is known
+        let same = "run_deliveries.recipient = excluded.recipient
+            AND run_deliveries.report = excluded.report
+            AND COALESCE(run_deliveries.website_id, '') = COALESCE(excluded.website_id, '')";
+        let doubted = format!(
+            "run_deliveries.state = '{}' AND excluded.state = '{}' AND {same}",
+            DeliveryState::Unknown.name(),
+            DeliveryState::Pending.name(),
+        );
+        let sql = format!(
             "INSERT INTO run_deliveries (run_id, place, report, website_id, recipient, subject,
             state, message_id, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-            ON CONFLICT (run_id, place) DO UPDATE SET state = excluded.state, error = excluded.error,
-            subject = excluded.subject, message_id = excluded.message_id";
+            ON CONFLICT (run_id, place) DO UPDATE SET report = excluded.report,
+            website_id = excluded.website_id, recipient = excluded.recipient,
+            subject = excluded.subject,
+            mail = CASE WHEN {same} THEN run_deliveries.mail ELSE NULL END,
+            state = CASE WHEN {doubted} THEN run_deliveries.state ELSE excluded.state END,
+            error = CASE WHEN {doubted} THEN run_deliveries.error ELSE excluded.error END,
+            message_id = CASE WHEN {doubted} THEN run_deliveries.message_id
+            ELSE excluded.message_id END"
+        );
         for (number, delivery) in deliveries.iter().enumerate() {
-            sqlx::query(sql)
+            sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
                 .bind(run)
                 .bind(place(first + number))
                 .bind(&delivery.report)

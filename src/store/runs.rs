@@ -3,7 +3,11 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use super::{Store, StoreError, claim::taken_over, plan::instant};
+use super::{
+    Store, StoreError,
+    claim::{DOUBT, taken_over},
+    plan::instant,
+};
 use crate::domain::run::{RunRecord, RunState, Trigger, WindowRecord};
 
 /// A run that is about to start.
@@ -153,6 +157,13 @@ impl Store {
         let mut tx = self.begin_held(&run.id).await?;
         self.close_attempt(&mut tx, &run.id, run.error.as_deref(), now)
             .await?;
+        // Whatever the ledger still says is being handed over, nobody hands over any more
+        let is_doubted = self.doubt_deliveries(&mut tx, &run.id).await? > 0;
+        let error = match (&run.error, is_doubted) {
+            (Some(error), true) => Some(format!("{error}; {DOUBT}")),
+            (None, true) => Some(DOUBT.to_owned()),
+            (error, false) => error.clone(),
+        };
         let steps = run.steps.iter().enumerate();
         self.insert_steps(&mut tx, &run.id, steps).await?;
         self.insert_artifacts(&mut tx, &run.id, 0, &run.artifacts)
@@ -169,7 +180,7 @@ impl Store {
             .bind(whole(run.retries))
             .bind(whole(run.rows))
             .bind(whole(run.duration_ms))
-            .bind(run.error.clone())
+            .bind(error)
             .bind(now.timestamp_millis())
             .bind(&run.id)
             .execute(&mut *tx)

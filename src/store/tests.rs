@@ -353,3 +353,62 @@ async fn a_suppressed_recipient_is_refused_until_the_list_lets_it_go() {
     assert!(store.unsuppress(&to).await.unwrap());
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(2));
 }
+
+#[tokio::test]
+async fn a_run_that_goes_on_with_other_mails_pairs_no_recipient_with_the_mail_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    create(&store, "a", Trigger::Manual).await;
+    let to = |to: &str, website: &str| DeliveryRecord {
+        to: to.to_owned(),
+        website_id: Some(website.to_owned()),
+        ..ended(DeliveryState::Pending)
+    };
+    let before = [
+        to("ann@example.org", "web_1"),
+        to("bob@example.org", "web_2"),
+    ];
+    store.save_deliveries("a", 0, &before).await.unwrap();
+    store
+        .set_mails("a", [(0, "of-ann"), (1, "of-bob")])
+        .await
+        .unwrap();
+    // The first website is gone by now
+    store.save_deliveries("a", 0, &before[1..]).await.unwrap();
+    store.trim_deliveries("a", 1).await.unwrap();
+    let Found::One(run) = store.find_run("a").await.unwrap() else {
+        panic!("the run is there")
+    };
+    assert_eq!(run.deliveries, before[1..]);
+    assert_eq!(store.mails_of("a").await.unwrap(), [None]);
+}
+
+#[tokio::test]
+async fn a_run_that_ends_without_knowing_how_a_mail_ended_leaves_it_in_doubt_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    create(&store, "a", Trigger::Manual).await;
+    let pending = [ended(DeliveryState::Pending)];
+    store.save_deliveries("a", 0, &pending).await.unwrap();
+    assert_eq!(
+        begin(&store, "a", false, "2026-11-23T07:00:02Z").await,
+        Begin::Send(1)
+    );
+    // The store could not take how the handing over ended
+    let mut run = record("a", Trigger::Manual);
+    run.state = RunState::Failed;
+    run.error = Some("the disk is full".to_owned());
+    run.deliveries = pending.to_vec();
+    store
+        .finish_run(&run, at("2026-11-23T07:00:03Z"))
+        .await
+        .unwrap();
+    let Found::One(found) = store.find_run("a").await.unwrap() else {
+        panic!("the run is there")
+    };
+    assert_eq!(found.deliveries[0].state, DeliveryState::Unknown);
+    assert!(found.error.unwrap().contains("may have been sent"));
+    create(&store, "b", Trigger::Manual).await;
+    let again = begin(&store, "b", false, "2026-11-23T08:00:00Z").await;
+    assert!(matches!(again, Begin::Unknown { .. }), "{again:?}");
+}
