@@ -9,7 +9,7 @@ use crate::{
         event::TrackedEvent,
         hook::Hook,
         job::Job,
-        run::{RunRecord, RunState, Trigger},
+        run::{DeliveryState, RunRecord, RunState, Trigger},
     },
     mail::{Message, domain_of, message_id},
     notify::{Webhook, ping},
@@ -47,6 +47,11 @@ impl Engine {
             }
         };
         let (hooks, news) = match change {
+            // Somebody must hear of each mail of which nobody knows whether it arrived
+            Change::None if is_in_doubt(run) => (
+                &job.hooks.on_failure[..],
+                Some("does not know whether a mail arrived".to_owned()),
+            ),
             Change::None => (&[][..], None),
             Change::Fails => (&job.hooks.on_failure[..], Some("fails".to_owned())),
             Change::StillFails { failures, since } => (
@@ -245,6 +250,11 @@ fn slack_body(news: &News) -> Value {
             { "type": "section", "text": { "type": "mrkdwn", "text": format!("```{}```", cut(&lines, 2900)) } },
         ],
     })
+}
+
+fn is_in_doubt(run: &RunRecord) -> bool {
+    let mut deliveries = run.deliveries.iter();
+    deliveries.any(|delivery| delivery.state == DeliveryState::Unknown)
 }
 
 fn escape(text: &str) -> String {
