@@ -19,6 +19,7 @@ use super::{
     ApiError, Rate, Retry,
     allowance::Allowance,
     answer,
+    depth::{MOST_DEPTH, is_too_deep},
     limiter::{Budget, Limiter, Turn},
 };
 use crate::{clock::Clock, secret::Secret};
@@ -389,7 +390,14 @@ impl Client {
             path: path.split('?').next().unwrap_or(path).to_owned(),
             max_bytes,
         })?;
-        self.check(status, &headers, answer)
+        let answer = self.check(status, &headers, answer)?;
+        if is_too_deep(&answer) {
+            return Err(ApiError::Protocol {
+                path: path.split('?').next().unwrap_or(path).to_owned(),
+                what: format!("it is nested deeper than {MOST_DEPTH} levels"),
+            });
+        }
+        Ok(answer)
     }
 
     /// Tells the limiter what the server says of its window. Where it says no more than that nothing

@@ -296,6 +296,13 @@ fn to_export(
             "build it with `cargo build --release --features delta`, or write `parquet`".to_owned(),
         );
     }
+    if keys.csv.null_text.contains([',', '"', '\n', '\r']) {
+        notes.wrong(
+            &format!("{pointer}/csv/null_text"),
+            "readers would see more than one value, or a text in quotes",
+            "write a text without commas, quotes and line breaks, `\\N` for example".to_owned(),
+        );
+    }
     let export = Export {
         format,
         to: destination(&keys.to.0, root),

@@ -340,6 +340,47 @@ fn a_job_writes_to_a_bucket_verifies_it_and_writes_nothing_again() {
 }
 
 #[test]
+fn files_whose_manifest_never_came_go_when_the_job_does_not_write_them_any_more() {
+    let s3 = S3::start();
+    let there = workspace(&s3.settings(), "");
+    let run = || there.json(&["run", "nightly", "--sandbox", "--at", "2026-11-20"]);
+    assert_eq!(run().0, 0);
+    let before = files_under(&s3.file("prod"));
+    let job = fs::read_to_string(there.path().join("jobs/nightly.yaml")).unwrap();
+    let other = job.replace(" }]", ", path: 'other/{{ query }}/{{ date }}' }]");
+    there.write("jobs/nightly.yaml", &other);
+    // What is to be put, and two files; then nothing more
+    s3.judge(|operation, before| match (operation, before) {
+        ("PutObject", 3..) => Fate::Refuse(S3ErrorCode::AccessDenied),
+        _ => Fate::Answer,
+    });
+    let (code, document) = run();
+    assert_ne!(code, 0, "{document:#}");
+    assert_eq!(files_under(&s3.file("prod/other")).len(), 2);
+    s3.judge(|_, _| Fate::Answer);
+    there.write("jobs/nightly.yaml", &job);
+    assert_eq!(run().0, 0);
+    assert_eq!(files_under(&s3.file("prod")), before);
+}
+
+/// The paths of all files below a folder.
+fn files_under(folder: &Path) -> Vec<std::path::PathBuf> {
+    let (mut open, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
 fn a_manifest_that_another_runner_wrote_meanwhile_is_not_overwritten() {
     let s3 = S3::start();
     let workspace = workspace(&s3.settings(), "");
