@@ -38,6 +38,11 @@ impl Planner {
         self.jobs.get(name).map(|entry| Arc::clone(&entry.job))
     }
 
+    /// Whether there are no jobs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
     /// Whether a job of that name may run here.
     pub(super) fn may_run(&self, name: &str, labels: &[String]) -> bool {
         let may =

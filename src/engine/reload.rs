@@ -56,6 +56,13 @@ impl JobFiles {
         &self.broken
     }
 
+    /// Whether there is a file of that job now, be it broken.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let jobs = self.root.join("jobs");
+        let is_there = |end: &str| jobs.join(format!("{name}.{end}")).exists();
+        is_there("yaml") || is_there("yml")
+    }
+
     /// Looks for changes, and reads the files that have changed.
     pub(super) fn changes(&mut self) -> Changes {
         let now = self.stamps();

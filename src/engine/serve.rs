@@ -28,6 +28,10 @@ const LOOK: TimeDelta = TimeDelta::seconds(5);
 /// The same for each thousand jobs.
 const LOOK_PER_THOUSAND: TimeDelta = TimeDelta::seconds(2);
 
+/// How long a run waits whose job this runner does not know, where others may know it that have newer
+/// files, or are away.
+const UNKNOWN: TimeDelta = TimeDelta::days(1);
+
 /// How long the store may take for one turn before it counts as away.
 const STORE: Duration = Duration::from_secs(20);
 
@@ -167,6 +171,7 @@ impl<'a> Service<'a> {
             self.looked = now;
             self.take_over(now).await?;
             self.planner.refresh(self.engine).await?;
+            self.cancel_orphans(now).await?;
         }
         self.planner.plan(self.engine, &self.status).await?;
         self.take_up().await?;
@@ -223,7 +228,9 @@ impl<'a> Service<'a> {
         for name in changes.removed {
             tracing::info!(job = %name, "removed");
             self.planner.remove(&name);
-            if let Err(error) = self.engine.store.cancel_waiting(&name, now).await {
+            let (store, always) = (&self.engine.store, DateTime::<Utc>::MAX_UTC);
+            let cancelled = store.cancel_waiting(&name, always, "the job was removed", now);
+            if let Err(error) = cancelled.await {
                 self.warn(&error.into());
             }
         }
@@ -263,6 +270,28 @@ impl<'a> Service<'a> {
                 tracing::warn!(run = %run.id, job = %run.job, "its runner was cut off: taken over");
                 self.status.taken_over.fetch_add(1, Ordering::Relaxed);
             }
+        }
+        Ok(())
+    }
+
+    /// Cancels what waits of jobs whose file went while nobody looked.
+    async fn cancel_orphans(&self, now: DateTime<Utc>) -> Result<(), EngineError> {
+        let store = &self.engine.store;
+        // A folder that holds no job at all is rather one that is not there just now
+        let Some(files) = self.files.as_ref().filter(|_| !self.planner.is_empty()) else {
+            return Ok(());
+        };
+        let before = match store.is_shared() {
+            true => now - UNKNOWN,
+            false => now,
+        };
+        for job in store.waiting_jobs(before).await? {
+            if self.planner.job(&job).is_some() || files.has(&job) {
+                continue;
+            }
+            let why = "its job has no file any more";
+            let runs = store.cancel_waiting(&job, before, why, now).await?;
+            tracing::warn!(%job, runs, why, "runs that waited were cancelled");
         }
         Ok(())
     }

@@ -499,6 +499,26 @@ fn a_run_by_hand_is_left_to_the_service() {
 }
 
 #[test]
+fn what_waits_of_a_job_whose_file_went_while_nothing_ran_is_cancelled() {
+    let workspace = workspace(&api(rows));
+    for name in ["gone", "kept"] {
+        workspace.write(&format!("jobs/{name}.yaml"), &job("", name));
+        assert_eq!(workspace.json(&["run", name, "--queue"]).0, 0);
+    }
+    std::fs::remove_file(workspace.path().join("jobs/gone.yaml")).unwrap();
+    let service = Service::start(&workspace);
+    let over = |run: &Value| run["state"] != "queued" && run["state"] != "running";
+    let runs = wait_for(&workspace, |runs| runs.iter().all(over));
+    let (gone, kept) = (of(&runs, "job", "gone")[0], of(&runs, "job", "kept")[0]);
+    assert_eq!(kept["state"], "succeeded");
+    assert_eq!(
+        (&gone["state"], &gone["error"]),
+        (&"cancelled".into(), &"its job has no file any more".into())
+    );
+    assert_eq!(service.end(), Some(0));
+}
+
+#[test]
 fn a_run_that_was_killed_runs_again_for_the_same_tick() {
     let (tell, told) = mpsc::channel();
     let hangs = AtomicBool::new(true);
