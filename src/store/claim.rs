@@ -386,30 +386,24 @@ impl Store {
         Ok(tx)
     }
 
-    /// Makes sure that a run which this store has claimed is not another's by now.
+    /// Makes sure that a run is this runner's. One that this store neither created nor claimed, or that
+    /// is over or handed back, is not: a run by hand has its token from [`Store::create_run`].
     ///
     /// # Errors
-    /// [`StoreError::TakenOver`]: it is.
+    /// [`StoreError::TakenOver`]: it is not.
     pub(super) async fn must_hold(
         &self,
         tx: &mut Transaction<'static, Any>,
         run: &str,
     ) -> Result<(), StoreError> {
-        let fence = self.fence_of(run);
-        let row = sqlx::query("SELECT fence FROM runs WHERE id = $1")
+        let sql = "SELECT id FROM runs WHERE id = $1 AND fence = $2 AND state = 'running'";
+        let held = sqlx::query(sql)
             .bind(run)
+            .bind(self.fence_of(run))
             .fetch_optional(&mut **tx)
             .await
             .map_err(self.wrap())?;
-        let Some(row) = row.filter(|_| fence > 0) else {
-            return Ok(());
-        };
-        let found: i64 = row.try_get("fence").map_err(self.wrap())?;
-        if found == fence {
-            Ok(())
-        } else {
-            Err(taken_over(run))
-        }
+        held.map(|_| ()).ok_or_else(|| taken_over(run))
     }
 
     pub(super) fn alive_until(&self, now: DateTime<Utc>) -> i64 {

@@ -517,16 +517,14 @@ async fn begin(store: &Store, run: &str, now: DateTime<Utc>) -> Begin {
 }
 
 test!(one_sends, place, {
-    let store = place.open().await;
-    assert!(
-        store
-            .enqueue(&queued("a", "a", noon(), 0), noon())
-            .await
-            .unwrap()
-    );
-    claim(&store, "r", 1, noon()).await;
     let stores = join_all((0..4).map(|_| place.open())).await;
-    let asks = (0..16).map(|n| begin(&stores[n % 4], "a", noon()));
+    let runs = ["a", "b", "c", "d"];
+    for (store, run) in stores.iter().zip(runs) {
+        let waiting = queued(run, run, noon(), 0);
+        assert!(store.enqueue(&waiting, noon()).await.unwrap());
+        assert_eq!(claim(store, run, 1, noon()).await, [run]);
+    }
+    let asks = (0..16).map(|n| begin(&stores[n % 4], runs[n % 4], noon()));
     let answers = join_all(asks).await;
     assert_eq!(
         answers.iter().filter(|a| **a == Begin::Send(1)).count(),
@@ -537,12 +535,12 @@ test!(one_sends, place, {
         answers.iter().filter(|a| **a == Begin::InFlight).count(),
         15
     );
-    store
+    stores[0]
         .finish_delivery(&key(), 1, handing("a"), &ended(DeliveryState::Sent), noon())
         .await
         .unwrap();
     assert!(matches!(
-        begin(&store, "a", noon()).await,
+        begin(&stores[0], "a", noon()).await,
         Begin::AlreadySent { .. }
     ));
 });
