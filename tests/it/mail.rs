@@ -206,6 +206,33 @@ fn of_200_recipients_one_is_in_doubt_after_a_kill_and_resend_settles_it() {
 }
 
 #[test]
+fn what_was_sent_before_is_shown_as_sent_while_the_mail_server_is_down() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Drop));
+    let mut to = three();
+    let workspace = workspace(&sink, &to);
+    let (_, first) = run(&workspace, &["run", "mail"]);
+    assert_eq!(states(&first), ["unknown", "sent", "sent"]);
+    to.push("dan@example.org".to_owned());
+    let job = std::fs::read_to_string(workspace.path().join("jobs/mail.yaml")).unwrap();
+    let job = job.replace("attempts: 3", "attempts: 2");
+    let job = job.replace(&three().join(", "), &to.join(", "));
+    workspace.write("jobs/mail.yaml", &job);
+    let settings = "mail: { url: 'smtp://127.0.0.1:1', from: 'reports@example.org' }\n";
+    workspace.write("databuddy-jobs.yaml", settings);
+    let (code, second) = run(&workspace, &["run", "mail"]);
+    let expected = ["unknown", "already_sent", "already_sent", "pending"];
+    assert_eq!(
+        (code, states(&second)),
+        (3, expected.to_vec()),
+        "{second:#}"
+    );
+    let ids = |run: &Value, place: usize| run["deliveries"][place]["message_id"].clone();
+    assert_eq!(ids(&second, 1), ids(&first, 1));
+    let error = second["deliveries"][3]["error"].as_str().unwrap();
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+}
+
+#[test]
 fn a_refusal_of_one_recipient_is_recorded_and_the_connection_goes_on() {
     let fault = Fault {
         stage: Stage::Rcpt,
