@@ -57,7 +57,7 @@ impl Store {
     }
 
     /// The token under which this store writes about a run; 0 where it has none.
-    fn fence_of(&self, run: &str) -> i64 {
+    pub fn fence_of(&self, run: &str) -> i64 {
         let fences = self.fences.lock().expect("nothing panics while it is held");
         fences.get(run).copied().unwrap_or(0)
     }
