@@ -18,13 +18,13 @@ mod suppressions;
 mod vacuum;
 
 pub use archive::Archive;
-pub use claim::{Cancellation, Claimed, OpenRuns, Sign};
+pub use claim::{Cancellation, Claimed, OpenRuns, Sign, Spent};
 pub use error::StoreError;
 pub use ledger::{Again, Begin, DeliveryKey, Handing};
 pub use outcomes::Change;
 pub use plan::{Planned, Queued, Watermark};
 pub use runners::Runner;
-pub use runs::{Found, NewRun, Running};
+pub use runs::{Attempt, Found, NewRun, Running};
 pub use suppressions::Suppression;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};

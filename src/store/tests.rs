@@ -125,7 +125,8 @@ async fn a_run_comes_back_as_it_was_saved() {
         store
             .start_attempt("abc", at("2026-11-23T07:00:02Z"))
             .await
-            .unwrap(),
+            .unwrap()
+            .number,
         1
     );
     let mut run = record("abc", Trigger::Manual);

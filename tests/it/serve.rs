@@ -580,6 +580,38 @@ fn what_does_not_end_in_time_is_handed_back() {
 }
 
 #[test]
+fn a_run_that_a_restart_interrupts_has_all_its_attempts() {
+    let (tell, told) = mpsc::channel();
+    let hangs = AtomicBool::new(true);
+    let url = api(move |_| {
+        let _ = tell.send(());
+        if hangs.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        Some((503, String::new(), "{}".to_owned()))
+    });
+    let workspace = workspace(&url);
+    let keys = "retry: { attempts: 2, backoff: 2h, max_backoff: 3h }";
+    workspace.write("jobs/by-hand.yaml", &job(keys, "by-hand"));
+    workspace.json(&["run", "by-hand", "--queue"]);
+    let mut service = Service::start(&workspace);
+    told.recv().unwrap();
+    service.signal("-TERM");
+    service.hear("runs under way may end");
+    service.signal("-TERM");
+    assert_eq!(service.child.wait().unwrap().code(), Some(0));
+    let service = Service::start(&workspace);
+    let runs = wait_for(&workspace, |runs| {
+        let state = &runs[0]["state"];
+        runs[0]["attempts"] == 2 && state != "running"
+    });
+    let error = runs[0]["error"].as_str().unwrap();
+    assert_eq!(runs[0]["state"], "queued", "{error}");
+    assert!(error.starts_with("waits 7200 s"), "{error}");
+    assert_eq!(service.end(), Some(0));
+}
+
+#[test]
 fn a_long_retry_waits_in_the_queue_and_not_in_the_runner() {
     let fails = |_: &crate::server::Request| Some((503, String::new(), "{}".to_owned()));
     let workspace = workspace(&api(fails));

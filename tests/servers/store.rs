@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Again, Begin, Cancellation, Change, DeliveryKey, Found, Handing, NewRun, Planned, Queued,
-        Runner, Sign, Store, StoreError,
+        Again, Attempt, Begin, Cancellation, Change, DeliveryKey, Found, Handing, NewRun, Planned,
+        Queued, Runner, Sign, Spent, Store, StoreError,
     },
 };
 use futures::future::join_all;
@@ -42,6 +42,13 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("store_a_run_handed_back_waits_until_its_time", || {
         both(hand_back);
     }),
+    ("store_an_interrupted_attempt_does_not_count", || {
+        both(interrupted);
+    }),
+    (
+        "store_a_run_that_takes_every_runner_down_is_given_up",
+        || both(poison),
+    ),
     ("store_runs_are_cancelled_wherever_they_stand", || {
         both(cancel);
     }),
@@ -182,7 +189,10 @@ test!(comes_back, place, {
         now: noon(),
     };
     assert!(store.create_run(new).await.unwrap());
-    assert_eq!(store.start_attempt("abc", noon()).await.unwrap(), 1);
+    assert_eq!(
+        store.start_attempt("abc", noon()).await.unwrap(),
+        attempt(1, 1)
+    );
     run.state = RunState::PartiallySucceeded;
     run.error = Some("half".to_owned());
     run.attempts = 1;
@@ -334,12 +344,19 @@ test!(labels, place, {
     assert_eq!(take(&["outside", "gpu"]).await, 1);
 });
 
+fn attempt(number: u32, spent: u32) -> Attempt {
+    Attempt { number, spent }
+}
+
 test!(takeover, place, {
     let (cut_off, other) = (place.open().await, place.open().await);
     let run = queued("a", "a", noon(), 0);
     assert!(cut_off.enqueue(&run, noon()).await.unwrap());
     assert_eq!(claim(&cut_off, "one", 9, noon()).await, ["a"]);
-    assert_eq!(cut_off.start_attempt("a", noon()).await.unwrap(), 1);
+    assert_eq!(
+        cut_off.start_attempt("a", noon()).await.unwrap(),
+        attempt(1, 1)
+    );
     let ttl = Duration::from_secs(600);
     assert!(
         cut_off
@@ -363,7 +380,7 @@ test!(takeover, place, {
     let late = late + TimeDelta::seconds(60);
     assert!(other.abandon(&dead, late).await.unwrap());
     assert_eq!(claim(&other, "two", 9, late).await, ["a"]);
-    assert_eq!(other.start_attempt("a", late).await.unwrap(), 2);
+    assert_eq!(other.start_attempt("a", late).await.unwrap(), attempt(2, 1));
     assert!(
         other
             .acquire_lease("job:a x", "a", late, ttl)
@@ -376,7 +393,11 @@ test!(takeover, place, {
     assert!(is_over(cut_off.heartbeat("a", late).await.map(|_| ())));
     assert!(is_over(cut_off.start_attempt("a", late).await.map(|_| ())));
     assert!(is_over(cut_off.save_artifacts("a", 0, &[]).await));
-    assert!(is_over(cut_off.hand_back("a", late, None, late).await));
+    assert!(is_over(
+        cut_off
+            .hand_back("a", late, Spent::Nothing, None, late)
+            .await
+    ));
     let done = record("a", "a", Trigger::Schedule, RunState::Failed);
     assert!(is_over(cut_off.finish_run(&done, late).await));
     let begun = cut_off
@@ -408,7 +429,7 @@ test!(hand_back, place, {
     assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
     let later = noon() + TimeDelta::minutes(5);
     store
-        .hand_back("a", later, Some("away"), noon())
+        .hand_back("a", later, Spent::Attempt, Some("away"), noon())
         .await
         .unwrap();
     let waiting = find(&store, "a").await;
@@ -422,6 +443,48 @@ test!(hand_back, place, {
             .is_empty()
     );
     assert_eq!(claim(&store, "r", 1, later).await, ["a"]);
+});
+
+test!(interrupted, place, {
+    let store = place.open().await;
+    let run = queued("a", "a", noon(), 0);
+    assert!(store.enqueue(&run, noon()).await.unwrap());
+    // However often it is interrupted: that costs it nothing
+    for number in 1..=30 {
+        assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
+        let begun = store.start_attempt("a", noon()).await.unwrap();
+        assert_eq!(begun, attempt(number, 1));
+        let back = store.hand_back("a", noon(), Spent::Nothing, None, noon());
+        back.await.unwrap();
+    }
+    assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
+    store.start_attempt("a", noon()).await.unwrap();
+    store.end_attempt("a", Some("no"), noon()).await.unwrap();
+    // What was ended before it goes back has failed
+    let back = store.hand_back("a", noon(), Spent::Nothing, None, noon());
+    back.await.unwrap();
+    assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
+    let begun = store.start_attempt("a", noon()).await.unwrap();
+    assert_eq!(begun, attempt(32, 2));
+});
+
+test!(poison, place, {
+    let store = place.open().await;
+    let run = queued("a", "a", noon(), 0);
+    assert!(store.enqueue(&run, noon()).await.unwrap());
+    let mut now = noon();
+    let mut deaths = 0;
+    while claim(&store, "r", 1, now).await == ["a"] {
+        let begun = store.start_attempt("a", now).await.unwrap();
+        assert_eq!(begun.spent, 1);
+        now += TimeDelta::hours(1);
+        let dead = store.running().await.unwrap().remove(0);
+        assert!(store.abandon(&dead, now).await.unwrap());
+        deaths += 1;
+    }
+    let given_up = find(&store, "a").await;
+    assert_eq!((deaths, given_up.state), (10, RunState::Failed));
+    assert!(given_up.error.unwrap().contains("given up"));
 });
 
 test!(cancel, place, {
