@@ -12,7 +12,11 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tokio_cron_scheduler::{Job as WakeUp, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +63,7 @@ struct Service<'a> {
     in_hand: BTreeSet<String>,
     runs: JoinSet<Ended>,
     hand_back: CancellationToken,
+    telling: JoinHandle<()>,
     looked: DateTime<Utc>,
     signed_in: DateTime<Utc>,
     vacuumed: DateTime<Utc>,
@@ -144,6 +149,7 @@ impl<'a> Service<'a> {
             in_hand: BTreeSet::new(),
             runs: JoinSet::new(),
             hand_back: CancellationToken::new(),
+            telling: tokio::spawn(async {}),
             looked: DateTime::<Utc>::MIN_UTC,
             signed_in: DateTime::<Utc>::MIN_UTC,
             vacuumed: now,
@@ -172,6 +178,7 @@ impl<'a> Service<'a> {
             self.take_over(now).await?;
             self.planner.refresh(self.engine).await?;
             self.cancel_orphans(now).await?;
+            self.tell_again(now).await?;
         }
         self.planner.plan(self.engine, &self.status).await?;
         self.take_up().await?;
@@ -281,9 +288,10 @@ impl<'a> Service<'a> {
         let Some(files) = self.files.as_ref().filter(|_| !self.planner.is_empty()) else {
             return Ok(());
         };
-        let before = match store.is_shared() {
-            true => now - UNKNOWN,
-            false => now,
+        let before = if store.is_shared() {
+            now - UNKNOWN
+        } else {
+            now
         };
         for job in store.waiting_jobs(before).await? {
             if self.planner.job(&job).is_some() || files.has(&job) {
@@ -292,6 +300,25 @@ impl<'a> Service<'a> {
             let why = "its job has no file any more";
             let runs = store.cancel_waiting(&job, before, why, now).await?;
             tracing::warn!(%job, runs, why, "runs that waited were cancelled");
+        }
+        Ok(())
+    }
+
+    /// Tells what nobody could be told before, and what was found of runs that were cut off; beside the work.
+    async fn tell_again(&mut self, now: DateTime<Utc>) -> Result<(), EngineError> {
+        if !self.telling.is_finished() {
+            return Ok(());
+        }
+        let names = self.engine.store.jobs_to_tell(now).await?;
+        let known = names.iter().filter_map(|name| self.planner.job(name));
+        let jobs: Vec<Arc<Job>> = known.collect();
+        if !jobs.is_empty() {
+            let engine = self.engine.clone();
+            self.telling = tokio::spawn(async move {
+                for job in jobs {
+                    engine.for_job(&job).tell_notices(&job).await;
+                }
+            });
         }
         Ok(())
     }

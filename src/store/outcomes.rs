@@ -4,7 +4,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Any, Row, Transaction};
 
-use super::{Store, StoreError, plan::instant};
+use super::{
+    Store, StoreError,
+    notices::{News, Notice},
+    plan::instant,
+};
 
 /// How often it is said that a job still fails.
 const AGAIN: TimeDelta = TimeDelta::hours(24);
@@ -32,25 +36,70 @@ pub enum Change {
     },
 }
 
+/// How a run ended, as far as somebody may have to be told.
+#[derive(Debug, Clone, Copy)]
+pub struct RunOutcome<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// Its job.
+    pub job: &'a str,
+    /// Whether it failed; `None`: it says nothing of whether the job works.
+    pub has_failed: Option<bool>,
+    /// Whether nobody knows if one of its mails arrived.
+    pub is_in_doubt: bool,
+}
+
 impl Store {
-    /// Notes the outcome of a run of a job; who is to be told.
+    /// Notes the outcome of a run of a job. What that changes is kept as a notice until somebody was
+    /// told.
     pub async fn note_outcome(
         &self,
+        outcome: RunOutcome<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Change, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let change = self.insert_outcome(&mut tx, outcome, now).await?;
+        tx.commit().await.map_err(self.wrap())?;
+        Ok(change)
+    }
+
+    pub(super) async fn insert_outcome(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        outcome: RunOutcome<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Change, StoreError> {
+        let change = match outcome.has_failed {
+            Some(has_failed) => self.change_of(tx, outcome.job, has_failed, now).await?,
+            None => Change::None,
+        };
+        let news = match change {
+            // Somebody must hear of each mail of which nobody knows whether it arrived
+            Change::None if outcome.is_in_doubt => News::InDoubt,
+            change => News::Outcome(change),
+        };
+        let run = outcome.run.to_owned();
+        self.insert_notice(tx, outcome.job, &Notice { run, news }, now)
+            .await?;
+        Ok(change)
+    }
+
+    async fn change_of(
+        &self,
+        tx: &mut Transaction<'static, Any>,
         job: &str,
         has_failed: bool,
         now: DateTime<Utc>,
     ) -> Result<Change, StoreError> {
-        let mut tx = self.begin_write().await?;
         let sql = "SELECT failures, since_ms, told_ms FROM outcomes WHERE job = $1";
         let row = sqlx::query(sql)
             .bind(job)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut **tx)
             .await
             .map_err(self.wrap())?;
         let Some(row) = row else {
             if has_failed {
-                self.set_outcome(&mut tx, job, 1, now, now).await?;
-                tx.commit().await.map_err(self.wrap())?;
+                self.set_outcome(tx, job, 1, now, now).await?;
                 return Ok(Change::Fails);
             }
             return Ok(Change::None);
@@ -61,20 +110,18 @@ impl Store {
         let change = if !has_failed {
             sqlx::query("DELETE FROM outcomes WHERE job = $1")
                 .bind(job)
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await
                 .map_err(self.wrap())?;
             Change::Recovered { failures, since }
         } else if now - told >= AGAIN {
             let failures = failures + 1;
-            self.set_outcome(&mut tx, job, failures, since, now).await?;
+            self.set_outcome(tx, job, failures, since, now).await?;
             Change::StillFails { failures, since }
         } else {
-            self.set_outcome(&mut tx, job, failures + 1, since, told)
-                .await?;
+            self.set_outcome(tx, job, failures + 1, since, told).await?;
             Change::None
         };
-        tx.commit().await.map_err(self.wrap())?;
         Ok(change)
     }
 

@@ -150,6 +150,58 @@ fn a_run_stands_where_nobody_can_be_told() {
     );
 }
 
+/// A server of webhooks that is away until the flag says otherwise, and the subjects that it took.
+fn hooks_server(is_up: &Arc<AtomicBool>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let taken: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (tell, is_up) = (Arc::clone(&taken), Arc::clone(is_up));
+    let url = server::serve(move |request: &Request| {
+        if !is_up.load(Ordering::Relaxed) {
+            return server::json(500, &json!({}));
+        }
+        let subject = request.body["subject"].as_str().unwrap().to_owned();
+        tell.lock().unwrap().push(subject);
+        server::json(200, &json!({}))
+    });
+    (url, taken)
+}
+
+#[test]
+fn what_nobody_could_be_told_is_told_at_the_next_outcome_and_once() {
+    let (is_broken, is_up) = (Arc::new(AtomicBool::new(true)), Arc::default());
+    let broken = Arc::clone(&is_broken);
+    let url = api(move |request| {
+        if broken.load(Ordering::Relaxed) {
+            let answer = json!({ "success": false, "error": "no", "code": "FORBIDDEN" });
+            return server::json(403, &answer);
+        }
+        rows(request)
+    });
+    let (others, taken) = hooks_server(&is_up);
+    let hooks = format!(
+        "on_failure: [{{ webhook: '{others}/f' }}]\non_recovery: [{{ webhook: '{others}/r' }}]"
+    );
+    let workspace = workspace(&url, &url, &hooks);
+    for _ in 0..2 {
+        assert_eq!(workspace.json(&["run", "export"]).0, 1);
+    }
+    assert!(taken.lock().unwrap().is_empty());
+    is_up.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(workspace.json(&["run", "export"]).0, 1);
+        assert_eq!(*taken.lock().unwrap(), ["export fails"]);
+    }
+    is_up.store(false, Ordering::Relaxed);
+    is_broken.store(false, Ordering::Relaxed);
+    assert_eq!(workspace.json(&["run", "export"]).0, 0);
+    assert_eq!(taken.lock().unwrap().len(), 1);
+    is_up.store(true, Ordering::Relaxed);
+    assert_eq!(workspace.json(&["run", "export"]).0, 0);
+    let taken = taken.lock().unwrap();
+    assert_eq!(taken.len(), 2);
+    let after = "export works again, after 4 failed runs since ";
+    assert!(taken[1].starts_with(after), "{taken:?}");
+}
+
 #[test]
 fn a_webhook_gets_signed_json_and_slack_gets_blocks_and_both_are_tried_again() {
     let heard: Arc<Mutex<Vec<Request>>> = Arc::default();

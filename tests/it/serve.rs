@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     failures::{api, rows},
+    server,
     workspace::TestWorkspace,
 };
 
@@ -516,6 +517,36 @@ fn what_waits_of_a_job_whose_file_went_while_nothing_ran_is_cancelled() {
         (&"cancelled".into(), &"its job has no file any more".into())
     );
     assert_eq!(service.end(), Some(0));
+}
+
+#[test]
+fn what_nobody_could_be_told_is_told_while_the_service_runs() {
+    let (tell, told) = mpsc::channel();
+    let is_up = std::sync::Arc::new(AtomicBool::new(false));
+    let up = std::sync::Arc::clone(&is_up);
+    let hook = server::serve(move |request: &server::Request| {
+        if up.load(Ordering::Relaxed) {
+            let _ = tell.send(request.body["subject"].as_str().unwrap().to_owned());
+        }
+        server::json(
+            if up.load(Ordering::Relaxed) { 200 } else { 500 },
+            &Value::Null,
+        )
+    });
+    let workspace = workspace(&api(|_| {
+        let answer = serde_json::json!({ "success": false, "error": "no", "code": "FORBIDDEN" });
+        server::json(403, &answer)
+    }));
+    let keys = format!("on_failure: [{{ webhook: '{hook}/' }}]");
+    workspace.write("jobs/by-hand.yaml", &job(&keys, "by-hand"));
+    assert_eq!(workspace.json(&["run", "by-hand"]).0, 1);
+    is_up.store(true, Ordering::Relaxed);
+    // A minute later
+    sql(&workspace, &["UPDATE notices SET due_ms = due_ms - 60000"]);
+    let service = Service::start(&workspace);
+    assert_eq!(told.recv().unwrap(), "by-hand fails");
+    assert_eq!(service.end(), Some(0));
+    assert!(told.try_recv().is_err(), "it is told once");
 }
 
 #[test]

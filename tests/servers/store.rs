@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Again, Attempt, Begin, Cancellation, Change, DeliveryKey, Found, Handing, NewRun, Planned,
-        Queued, Runner, Sign, Spent, Store, StoreError,
+        Again, Attempt, Begin, Cancellation, Change, DeliveryKey, Found, Handing, NewRun, News,
+        Notice, Planned, Queued, RunOutcome, Runner, Sign, Spent, Store, StoreError,
     },
 };
 use futures::future::join_all;
@@ -64,6 +64,9 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     }),
     ("store_backfills_remember_their_units", || both(backfills)),
     ("store_a_change_of_outcome_is_told_once", || both(outcomes)),
+    ("store_what_nobody_could_be_told_is_told_later", || {
+        both(notices);
+    }),
     ("store_runners_are_counted_while_they_live", || {
         both(runners);
     }),
@@ -682,7 +685,9 @@ test!(outcomes, place, {
     let store = place.open().await;
     let note = async |failed: bool, hours: i64| {
         let now = noon() + TimeDelta::hours(hours);
-        store.note_outcome("a", failed, now).await.unwrap()
+        let run = format!("a{hours}");
+        let outcome = outcome("a", &run, Some(failed));
+        store.note_outcome(outcome, now).await.unwrap()
     };
     let since = noon();
     assert_eq!(note(false, -1).await, Change::None);
@@ -698,12 +703,92 @@ test!(outcomes, place, {
         Change::Recovered { failures: 4, since }
     );
     assert_eq!(note(false, 27).await, Change::None);
-    let notes = (0..8).map(|_| store.note_outcome("b", true, noon()));
+    let runs: Vec<String> = (0..8).map(|n| format!("b{n}")).collect();
+    let notes = runs
+        .iter()
+        .map(|run| store.note_outcome(outcome("b", run, Some(true)), noon()));
     let told = join_all(notes)
         .await
         .into_iter()
         .filter(|change| *change.as_ref().unwrap() == Change::Fails);
     assert_eq!(told.count(), 1);
+});
+
+fn outcome<'a>(job: &'a str, run: &'a str, has_failed: Option<bool>) -> RunOutcome<'a> {
+    RunOutcome {
+        run,
+        job,
+        has_failed,
+        is_in_doubt: false,
+    }
+}
+
+test!(notices, place, {
+    let (store, other) = (place.open().await, place.open().await);
+    let at = |minutes: i64| noon() + TimeDelta::minutes(minutes);
+    let note = async |run: &str, has_failed: bool, minutes: i64| {
+        let outcome = outcome("a", run, Some(has_failed));
+        store.note_outcome(outcome, at(minutes)).await.unwrap()
+    };
+    let fails = |run: &str| Notice {
+        run: run.to_owned(),
+        news: News::Outcome(Change::Fails),
+    };
+    note("1", true, 0).await;
+    // One tells; what could not be told is tried again, less and less often
+    let asks = [&store, &other].map(|store| store.take_notices("a", at(0)));
+    let taken: Vec<_> = join_all(asks)
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
+    assert_eq!(taken, [fails("1")]);
+    assert!(other.jobs_to_tell(at(2)).await.unwrap().is_empty());
+    store.end_notice(&fails("1"), false).await.unwrap();
+    for (minutes, is_due) in [(0, false), (1, true)] {
+        let jobs = store.jobs_to_tell(at(minutes)).await.unwrap();
+        assert_eq!(jobs == ["a"], is_due, "{minutes}");
+    }
+    assert_eq!(store.take_notices("a", at(1)).await.unwrap(), [fails("1")]);
+    store.end_notice(&fails("1"), false).await.unwrap();
+    for (minutes, is_due) in [(2, false), (3, true)] {
+        let jobs = store.jobs_to_tell(at(minutes)).await.unwrap();
+        assert_eq!(jobs == ["a"], is_due, "{minutes}");
+    }
+    // Whoever took it and died has told nobody
+    assert_eq!(store.take_notices("a", at(3)).await.unwrap(), [fails("1")]);
+    assert_eq!(other.take_notices("a", at(8)).await.unwrap(), [fails("1")]);
+    other.end_notice(&fails("1"), false).await.unwrap();
+    // A day later one message says it all, and then that it works again
+    let day = 24 * 60;
+    note("2", true, 10).await;
+    let since = noon();
+    assert_eq!(
+        note("3", true, day).await,
+        Change::StillFails { failures: 3, since }
+    );
+    let recovered = note("4", false, day + 1).await;
+    let told = store.take_notices("a", at(day + 2)).await.unwrap();
+    let of = |run: &str, change| Notice {
+        run: run.to_owned(),
+        news: News::Outcome(change),
+    };
+    let still = Change::StillFails { failures: 3, since };
+    assert_eq!(told, [of("3", still), of("4", recovered)]);
+    for notice in &told {
+        store.end_notice(notice, true).await.unwrap();
+    }
+    assert!(
+        store
+            .take_notices("a", at(day + 9))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // After a week nobody wants to know
+    note("5", true, day + 10).await;
+    let late = at(9 * day);
+    assert!(store.take_notices("a", late).await.unwrap().is_empty());
 });
 
 test!(runners, place, {
