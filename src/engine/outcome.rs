@@ -10,7 +10,7 @@ use crate::{
         event::TrackedEvent,
         hook::Hook,
         job::Job,
-        run::{DeliveryState, RunRecord, RunState, Trigger},
+        run::{RunRecord, RunState, Trigger},
     },
     mail::{Message, domain_of, message_id},
     notify::{Webhook, ping},
@@ -41,7 +41,6 @@ impl Engine {
             run: &run.id,
             job: &job.name,
             has_failed,
-            is_in_doubt: is_in_doubt(run),
         };
         let noted = self.store.note_outcome(outcome, self.clock.now()).await;
         if let Err(error) = noted {
@@ -287,11 +286,6 @@ fn slack_body(news: &Text) -> Value {
             { "type": "section", "text": { "type": "mrkdwn", "text": format!("```{}```", cut(&lines, 2900)) } },
         ],
     })
-}
-
-fn is_in_doubt(run: &RunRecord) -> bool {
-    let mut deliveries = run.deliveries.iter();
-    deliveries.any(|delivery| delivery.state == DeliveryState::Unknown)
 }
 
 fn escape(text: &str) -> String {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use super::{Running, Store, StoreError, plan::instant};
+use super::{Running, Store, StoreError, outcomes::RunOutcome, plan::instant};
 use crate::domain::run::{RunState, StepState, Trigger};
 
 /// When its runner is lost for this time a run is given up: whatever it does, it takes the program down.
@@ -217,8 +217,8 @@ impl Store {
     }
 
     /// Takes a run from a runner that is gone, unless it has given a sign of life since it was seen.
-    /// A run that was claimed from the queue waits again, for any runner; another is marked as failed. Its leases are
-    /// free, and what its runner may still write is fenced off.
+    /// A run that was claimed from the queue waits again, for any runner; another is marked as failed, which whoever
+    /// meets the job next tells. Its leases are free, and what its runner may still write is fenced off.
     pub async fn abandon(&self, dead: &Running, now: DateTime<Utc>) -> Result<bool, StoreError> {
         // One that was begun by hand in a process of its own has nobody who would take it up
         let was_claimed = dead.runner.is_some();
@@ -269,6 +269,15 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(self.wrap())?;
+        }
+        if !waits {
+            let is_told_of = !dead.is_cancelled && dead.trigger != Some(Trigger::Backfill);
+            let outcome = RunOutcome {
+                run: &dead.id,
+                job: &dead.job,
+                has_failed: is_told_of.then_some(true),
+            };
+            self.insert_outcome(&mut tx, outcome, now).await?;
         }
         sqlx::query("UPDATE steps SET state = $1 WHERE state = $2 AND run_id = $3")
             .bind(StepState::Cancelled.name())

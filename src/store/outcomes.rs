@@ -9,6 +9,7 @@ use super::{
     notices::{News, Notice},
     plan::instant,
 };
+use crate::domain::run::DeliveryState;
 
 /// How often it is said that a job still fails.
 const AGAIN: TimeDelta = TimeDelta::hours(24);
@@ -45,8 +46,6 @@ pub struct RunOutcome<'a> {
     pub job: &'a str,
     /// Whether it failed; `None`: it says nothing of whether the job works.
     pub has_failed: Option<bool>,
-    /// Whether nobody knows if one of its mails arrived.
-    pub is_in_doubt: bool,
 }
 
 impl Store {
@@ -73,15 +72,32 @@ impl Store {
             Some(has_failed) => self.change_of(tx, outcome.job, has_failed, now).await?,
             None => Change::None,
         };
-        let news = match change {
-            // Somebody must hear of each mail of which nobody knows whether it arrived
-            Change::None if outcome.is_in_doubt => News::InDoubt,
-            change => News::Outcome(change),
+        // Somebody must hear of each mail of which nobody knows whether it arrived
+        let may_be_in_doubt = change == Change::None && outcome.has_failed != Some(false);
+        let news = if may_be_in_doubt && self.is_in_doubt(tx, outcome.run).await? {
+            News::InDoubt
+        } else {
+            News::Outcome(change)
         };
         let run = outcome.run.to_owned();
         self.insert_notice(tx, outcome.job, &Notice { run, news }, now)
             .await?;
         Ok(change)
+    }
+
+    async fn is_in_doubt(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        run: &str,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT run_id FROM run_deliveries WHERE run_id = $1 AND state = $2 LIMIT 1";
+        let row = sqlx::query(sql)
+            .bind(run)
+            .bind(DeliveryState::Unknown.name())
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(self.wrap())?;
+        Ok(row.is_some())
     }
 
     async fn change_of(

@@ -550,6 +550,36 @@ fn what_nobody_could_be_told_is_told_while_the_service_runs() {
 }
 
 #[test]
+fn a_run_by_hand_that_was_killed_is_told_by_the_service() {
+    let (tell, told) = mpsc::channel();
+    let hook = server::serve(move |request: &server::Request| {
+        let _ = tell.send(request.body.clone());
+        server::json(200, &Value::Null)
+    });
+    let (begin, begun) = mpsc::channel();
+    let workspace = workspace(&api(move |_| {
+        let _ = begin.send(());
+        None
+    }));
+    let keys = format!("on_failure: [{{ webhook: '{hook}/' }}]");
+    workspace.write("jobs/by-hand.yaml", &job(&keys, "by-hand"));
+    let mut run = workspace.command(&["run", "by-hand"]).spawn().unwrap();
+    begun.recv().unwrap();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let service = Service::start(&workspace);
+    let body = told.recv().unwrap();
+    assert_eq!(body["subject"], "by-hand fails");
+    assert!(
+        body["error"]
+            .as_str()
+            .unwrap()
+            .contains("was stopped before")
+    );
+    assert_eq!(service.end(), Some(0));
+}
+
+#[test]
 fn a_run_that_was_killed_runs_again_for_the_same_tick() {
     let (tell, told) = mpsc::channel();
     let hangs = AtomicBool::new(true);

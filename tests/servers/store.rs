@@ -719,7 +719,6 @@ fn outcome<'a>(job: &'a str, run: &'a str, has_failed: Option<bool>) -> RunOutco
         run,
         job,
         has_failed,
-        is_in_doubt: false,
     }
 }
 
