@@ -3,6 +3,7 @@
 mod archive;
 mod attach;
 mod backfill;
+mod clash;
 mod columns;
 mod context;
 mod deliver;

@@ -7,8 +7,9 @@ use std::{
     time::SystemTime,
 };
 
+use super::clash::Held;
 use crate::{
-    config::{Environment, Options, load},
+    config::{Clash, Environment, Options, load},
     domain::job::Job,
 };
 
@@ -20,7 +21,9 @@ pub struct JobFiles {
     options: Options,
     seen: BTreeMap<String, Stamp>,
     /// Why the file of a job cannot be used, by the job's name.
-    broken: BTreeMap<String, String>,
+    pub(super) broken: BTreeMap<String, String>,
+    /// Jobs that would write the files of another one, by name.
+    pub(super) held: BTreeMap<String, Held>,
 }
 
 type Stamp = Option<(SystemTime, u64)>;
@@ -46,6 +49,7 @@ impl JobFiles {
             options,
             seen: BTreeMap::new(),
             broken: BTreeMap::new(),
+            held: BTreeMap::new(),
         };
         files.seen = files.stamps();
         files
@@ -102,6 +106,20 @@ impl JobFiles {
                 changes.broken_changed = true;
             }
         }
+    }
+
+    /// In words, with its line, why a job would write the files of another.
+    pub(super) fn reason(&self, job: &Job, clash: &Clash) -> String {
+        let options = Options {
+            only: vec![job.name.clone()],
+            ..self.options.clone()
+        };
+        let project = load(&self.root, &self.env, &options).ok();
+        let source = project.as_ref().and_then(|project| project.sources.first());
+        source.map_or_else(
+            || format!("the job `{}` would write the same files", clash.other),
+            |source| clash.problem(source).to_string(),
+        )
     }
 
     fn stamps(&self) -> BTreeMap<String, Stamp> {

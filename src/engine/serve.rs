@@ -224,7 +224,18 @@ impl<'a> Service<'a> {
             let changes = files.changes();
             (files, changes)
         });
-        let Ok((files, changes)) = read.await else {
+        let read = match read.await {
+            Ok((mut files, mut changes)) if files.may_clash(&changes) => {
+                let in_use = self.planner.jobs();
+                let checked = tokio::task::spawn_blocking(move || {
+                    files.keep_clashes_back(&mut changes, &in_use);
+                    (files, changes)
+                });
+                checked.await
+            }
+            read => read,
+        };
+        let Ok((files, changes)) = read else {
             tracing::error!("job files could not be read again: restart to take changes up");
             return;
         };

@@ -403,6 +403,31 @@ fn job_files_are_taken_up_changed_and_dropped_while_the_service_runs() {
     assert_eq!(service.end(), Some(0));
 }
 
+#[test]
+fn a_job_file_that_would_write_the_files_of_another_job_waits_until_it_does_not() {
+    let workspace = workspace(&api(rows));
+    workspace.write("jobs/one.yaml", &job(EACH_SECOND, "one"));
+    let service = Service::start(&workspace);
+    wait_for(&workspace, |runs| !of(runs, "job", "one").is_empty());
+    workspace.write("jobs/two.yaml", &job(EACH_SECOND, "one"));
+    let said = service.hear("its last good version is used");
+    for words in ["jobs/two.yaml:4:", "the job `one` would write"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let broken = |service: &Service, count: usize| {
+        let line = format!("databuddy_jobs_jobs_broken {count}\n");
+        service.get("/metrics", None).1.contains(&line)
+    };
+    assert!(broken(&service, 1));
+    workspace.write("jobs/one.yaml", &job(EACH_SECOND, "elsewhere"));
+    let seen = workspace_of(&workspace);
+    wait_for(&seen, |runs| !of(runs, "job", "two").is_empty());
+    assert!(broken(&service, 0));
+    assert_eq!(service.end(), Some(0));
+    let own = |path: &std::path::PathBuf| path.starts_with("out/one/_manifests/two");
+    assert!(workspace.files("out/one").iter().any(own));
+}
+
 /// The same store, seen by a project whose job files are whole.
 fn workspace_of(workspace: &TestWorkspace) -> TestWorkspace {
     let other = TestWorkspace::empty();
