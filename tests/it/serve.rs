@@ -575,6 +575,49 @@ fn what_nobody_could_be_told_is_told_while_the_service_runs() {
 }
 
 #[test]
+fn a_run_that_was_taken_from_here_is_not_taken_up_before_it_has_ended_here() {
+    let (tell, told) = mpsc::channel();
+    let workspace = workspace(&api(move |request| {
+        if request.body.to_string().contains("2026-01-05") {
+            let _ = tell.send(());
+            return None;
+        }
+        rows(request)
+    }));
+    let settings = std::fs::read_to_string(workspace.path().join("databuddy-jobs.yaml")).unwrap();
+    // It does not notice during the test
+    let settings = format!("{settings}runner: {{ lease: 1h }}\n");
+    workspace.write("databuddy-jobs.yaml", &settings);
+    let days = "window: { start: 2026-01-05, end: 2026-01-05 }";
+    let slow = job("", "slow").replace("preset: yesterday", days);
+    workspace.write("jobs/slow.yaml", &slow);
+    workspace.write("jobs/beside.yaml", &job(EACH_SECOND, "beside"));
+    workspace.json(&["run", "slow", "--queue"]);
+    let service = Service::start(&workspace);
+    told.recv().unwrap();
+    // As if its runner were cut off
+    let queued =
+        "UPDATE runs SET state = 'queued', fence = fence + 1, runner = NULL, process = NULL,
+        not_before_ms = 0 WHERE job = 'slow'";
+    sql(&workspace, &[queued]);
+    let ended = |runs: &[Value]| {
+        let beside = of(runs, "job", "beside");
+        beside
+            .iter()
+            .filter(|run| run["state"] == "succeeded")
+            .count()
+    };
+    let before = ended(&wait_for(&workspace, |_| true));
+    let runs = wait_for(&workspace, |runs| ended(runs) >= before + 3);
+    assert_eq!(of(&runs, "job", "slow")[0]["state"], "queued");
+    assert!(told.try_recv().is_err());
+    // Another runner may take it up
+    let other = Service::start(&workspace);
+    told.recv().unwrap();
+    drop((service, other));
+}
+
+#[test]
 fn a_run_by_hand_that_was_killed_is_told_by_the_service() {
     let (tell, told) = mpsc::channel();
     let hook = server::serve(move |request: &server::Request| {

@@ -72,6 +72,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     }),
     ("store_many_programs_migrate_at_once", migrate_at_once),
     (
+        "store_a_backup_of_postgres_knows_what_was_sent",
+        back_up_and_restore,
+    ),
+    (
         "store_tables_of_the_next_major_version_are_declined",
         || both(declined),
     ),
@@ -610,6 +614,47 @@ test!(one_sends, place, {
         Begin::AlreadySent { .. }
     ));
 });
+
+fn back_up_and_restore() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let place = Place::Postgres(postgres::database());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backup");
+    let run = async |store: &Store, id: &str| {
+        let waiting = queued(id, id, noon(), 0);
+        assert!(store.enqueue(&waiting, noon()).await.unwrap());
+        assert_eq!(claim(store, "r", 1, noon()).await, [id]);
+    };
+    // One connection pool of each phase: `pg_restore` drops the tables beneath a store
+    runtime.block_on(async {
+        let store = place.open().await;
+        run(&store, "a").await;
+        assert_eq!(begin(&store, "a", noon()).await, Begin::Send(1));
+        let (key, sent) = (key(), ended(DeliveryState::Sent));
+        let finish = store.finish_delivery(&key, 1, handing("a"), &sent, noon());
+        finish.await.unwrap();
+        let done = record("a", "a", Trigger::Schedule, RunState::Succeeded);
+        store.finish_run(&done, noon()).await.unwrap();
+        run(&store, "under-way").await;
+        postgres::back_up(&place.url(), &file);
+        run(&store, "later").await;
+        store.close().await;
+    });
+    postgres::restore(&place.url(), &file);
+    runtime.block_on(async {
+        let store = place.open().await;
+        assert_eq!(find(&store, "a").await.state, RunState::Succeeded);
+        let later = store.find_run("later").await.unwrap();
+        assert!(matches!(later, Found::None), "{later:?}");
+        let under_way = store.running().await.unwrap().remove(0);
+        assert_eq!(under_way.id, "under-way");
+        let late = noon() + TimeDelta::hours(1);
+        assert!(store.abandon(&under_way, late).await.unwrap());
+        assert_eq!(claim(&store, "r", 1, late).await, ["under-way"]);
+        let again = begin(&store, "under-way", late).await;
+        assert!(matches!(again, Begin::AlreadySent { .. }), "{again:?}");
+    });
+}
 
 test!(unknown_mail, place, {
     let (first, second) = (place.open().await, place.open().await);
