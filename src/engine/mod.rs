@@ -25,6 +25,7 @@ mod put;
 mod reload;
 mod render;
 mod replaced;
+mod reread;
 mod resend;
 mod revision;
 mod run;

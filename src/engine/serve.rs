@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Engine, EngineError, JobFiles, Status, planner::Planner, process, run::one_line};
 use crate::{
+    config::Settings,
     domain::{job::Job, run::RunRecord},
     store::{Claimed, Runner},
 };
@@ -52,8 +53,8 @@ pub struct Stop {
 }
 
 /// A service at work.
-struct Service<'a> {
-    engine: &'a Engine,
+struct Service {
+    engine: Engine,
     status: Arc<Status>,
     planner: Planner,
     files: Option<JobFiles>,
@@ -77,7 +78,8 @@ struct Ended {
 
 impl Engine {
     /// Queues runs when they are due, and runs what waits, until `stop`. Then runs under way may go on
-    /// for `runner.grace`, and go back to the queue with nothing half-published.
+    /// for `runner.grace`, and go back to the queue with nothing half-published. Settings that come through
+    /// `reread` are taken up.
     ///
     /// # Errors
     /// The wake-up could not be started.
@@ -86,6 +88,7 @@ impl Engine {
         jobs: Vec<Job>,
         files: Option<JobFiles>,
         status: Arc<Status>,
+        mut reread: mpsc::Receiver<Settings>,
         stop: &Stop,
     ) -> Result<(), JobSchedulerError> {
         let (wake, mut woken) = mpsc::channel::<()>(1);
@@ -100,13 +103,14 @@ impl Engine {
             })?)
             .await?;
         alarm.start().await?;
-        let mut service = Service::new(self, jobs, files, status);
+        let mut service = Service::new(self.clone(), jobs, files, status);
         service.turn().await;
         loop {
             tokio::select! {
                 () = stop.gently.cancelled() => break,
                 () = stop.now.cancelled() => break,
                 _ = woken.recv() => service.turn().await,
+                Some(settings) = reread.recv() => service.take_settings(settings),
                 Some(ended) = service.runs.join_next() => {
                     service.put_down(ended);
                     service.take_up_or_warn().await;
@@ -119,33 +123,25 @@ impl Engine {
     }
 }
 
-impl<'a> Service<'a> {
-    fn new(
-        engine: &'a Engine,
-        jobs: Vec<Job>,
-        files: Option<JobFiles>,
-        status: Arc<Status>,
-    ) -> Self {
+impl Service {
+    fn new(engine: Engine, jobs: Vec<Job>, files: Option<JobFiles>, status: Arc<Status>) -> Self {
         let mut planner = Planner::default();
         for job in jobs {
             planner.put(job);
         }
         status.jobs.store(planner.scheduled(), Ordering::Relaxed);
-        let settings = &engine.settings.runner;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let now = engine.clock.now();
         Self {
-            engine,
             status,
             planner,
             files,
             runner: Runner {
                 id: super::run::new_id(),
                 name: process::machine(),
-                labels: settings.labels.clone(),
+                labels: engine.settings.runner.labels.clone(),
                 started: now,
             },
-            most: settings.max_runs.unwrap_or(cores * RUNS_PER_CORE),
+            most: most(&engine),
             in_hand: BTreeSet::new(),
             runs: JoinSet::new(),
             hand_back: CancellationToken::new(),
@@ -153,7 +149,27 @@ impl<'a> Service<'a> {
             looked: DateTime::<Utc>::MIN_UTC,
             signed_in: DateTime::<Utc>::MIN_UTC,
             vacuumed: now,
+            engine,
         }
+    }
+
+    /// Takes settings up that were read again, as far as that goes without a restart.
+    fn take_settings(&mut self, read: Settings) {
+        let (engine, fixed) = match self.engine.with_settings(read) {
+            Ok(changed) => changed,
+            Err(error) => {
+                tracing::error!(error = %one_line(&error), "the settings cannot be used: those before stay");
+                return;
+            }
+        };
+        self.engine = engine;
+        self.most = most(&self.engine);
+        // A key of its own has a budget of its own, which is shared with the other runners
+        self.signed_in = DateTime::<Utc>::MIN_UTC;
+        for setting in fixed {
+            tracing::warn!(setting, "it has changed, and needs a restart");
+        }
+        tracing::info!("the settings were read again");
     }
 
     /// One turn: what has changed, what is due, what waits.
@@ -176,11 +192,11 @@ impl<'a> Service<'a> {
         if self.is_time_to_look(now) {
             self.looked = now;
             self.take_over(now).await?;
-            self.planner.refresh(self.engine).await?;
+            self.planner.refresh(&self.engine).await?;
             self.cancel_orphans(now).await?;
             self.tell_again(now).await?;
         }
-        self.planner.plan(self.engine, &self.status).await?;
+        self.planner.plan(&self.engine, &self.status).await?;
         self.take_up().await?;
         self.forget_old(now);
         Ok(())
@@ -422,6 +438,13 @@ impl<'a> Service<'a> {
         self.status.store_errors.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(error = %one_line(error), "the store could not be used");
     }
+}
+
+/// Runs at once.
+fn most(engine: &Engine) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let most = engine.settings.runner.max_runs;
+    most.unwrap_or(cores * RUNS_PER_CORE)
 }
 
 async fn run_one(

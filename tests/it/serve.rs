@@ -428,6 +428,43 @@ fn a_job_file_that_would_write_the_files_of_another_job_waits_until_it_does_not(
     assert!(workspace.files("out/one").iter().any(own));
 }
 
+#[test]
+fn settings_are_read_again_on_a_signal_and_what_needs_a_restart_is_named() {
+    let url = api(rows);
+    let workspace = workspace(&url);
+    let settings = |url: &str, folder: &str| {
+        format!(
+            "api: {{ url: '{url}', key: k }}\nmail: {{ url: 'dir:out/{folder}', from: jobs@example.org }}\n"
+        )
+    };
+    workspace.write("databuddy-jobs.yaml", &settings(&url, "one"));
+    let keys = format!("{EACH_SECOND}\non_success: [{{ email: [ops@example.org] }}]");
+    workspace.write("jobs/due.yaml", &job(&keys, "due"));
+    let service = Service::start(&workspace);
+    let wait_for_mail = |folder: &str| {
+        while workspace.files(folder).is_empty() {
+            let _ = service.get("/healthz", None);
+        }
+    };
+    wait_for_mail("out/one");
+    // Another address is not gone to while the service runs
+    let other = settings("http://127.0.0.1:1", "two");
+    workspace.write("databuddy-jobs.yaml", &other);
+    service.signal("-HUP");
+    let line = service.hear("needs a restart");
+    assert!(line.contains("api.url"), "{line}");
+    service.hear("the settings were read again");
+    wait_for_mail("out/two");
+    workspace.write("databuddy-jobs.yaml", "mail: { url: 3 }\n");
+    service.signal("-HUP");
+    service.hear("the settings are broken: those before stay");
+    workspace.write("databuddy-jobs.yaml", &settings(&url, "three"));
+    service.signal("-HUP");
+    service.hear("the settings were read again");
+    wait_for_mail("out/three");
+    assert_eq!(service.end(), Some(0));
+}
+
 /// The same store, seen by a project whose job files are whole.
 fn workspace_of(workspace: &TestWorkspace) -> TestWorkspace {
     let other = TestWorkspace::empty();
