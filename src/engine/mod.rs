@@ -3,6 +3,7 @@
 mod archive;
 mod attach;
 mod backfill;
+mod clash;
 mod columns;
 mod context;
 mod deliver;
@@ -24,6 +25,7 @@ mod put;
 mod reload;
 mod render;
 mod replaced;
+mod reread;
 mod resend;
 mod revision;
 mod run;

@@ -162,14 +162,22 @@ impl Work<'_> {
         let (letter, store) = (&*posting.letter, &self.engine.store);
         let mut results = Vec::new();
         for (place, to) in &posting.recipients {
-            let mut record = record(letter, to, DeliveryState::Pending);
-            record.error = Some(why.clone());
+            let (key, now) = (key(letter, to), self.engine.clock.now());
+            let so_far = store.delivery_so_far(&key, self.again(), now).await?;
+            let again = so_far.is_none() && *failure == Failure::NotYet;
+            let record = so_far.map_or_else(
+                || DeliveryRecord {
+                    error: Some(why.clone()),
+                    ..record(letter, to, DeliveryState::Pending)
+                },
+                |begin| not_sent(letter, to, begin),
+            );
             let records = std::slice::from_ref(&record);
             store.save_deliveries(self.run, *place, records).await?;
             results.push(Sent {
                 place: *place,
                 record,
-                again: *failure == Failure::NotYet,
+                again,
             });
         }
         Ok(results)

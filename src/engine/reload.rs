@@ -7,8 +7,9 @@ use std::{
     time::SystemTime,
 };
 
+use super::clash::Held;
 use crate::{
-    config::{Environment, Options, load},
+    config::{Clash, Environment, Options, load},
     domain::job::Job,
 };
 
@@ -20,7 +21,9 @@ pub struct JobFiles {
     options: Options,
     seen: BTreeMap<String, Stamp>,
     /// Why the file of a job cannot be used, by the job's name.
-    broken: BTreeMap<String, String>,
+    pub(super) broken: BTreeMap<String, String>,
+    /// Jobs that would write the files of another one, by name.
+    pub(super) held: BTreeMap<String, Held>,
 }
 
 type Stamp = Option<(SystemTime, u64)>;
@@ -46,6 +49,7 @@ impl JobFiles {
             options,
             seen: BTreeMap::new(),
             broken: BTreeMap::new(),
+            held: BTreeMap::new(),
         };
         files.seen = files.stamps();
         files
@@ -54,6 +58,13 @@ impl JobFiles {
     /// What is wrong with files, by the job's name.
     pub(super) fn broken(&self) -> &BTreeMap<String, String> {
         &self.broken
+    }
+
+    /// Whether there is a file of that job now, be it broken.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let jobs = self.root.join("jobs");
+        let is_there = |end: &str| jobs.join(format!("{name}.{end}")).exists();
+        is_there("yaml") || is_there("yml")
     }
 
     /// Looks for changes, and reads the files that have changed.
@@ -95,6 +106,20 @@ impl JobFiles {
                 changes.broken_changed = true;
             }
         }
+    }
+
+    /// In words, with its line, why a job would write the files of another.
+    pub(super) fn reason(&self, job: &Job, clash: &Clash) -> String {
+        let options = Options {
+            only: vec![job.name.clone()],
+            ..self.options.clone()
+        };
+        let project = load(&self.root, &self.env, &options).ok();
+        let source = project.as_ref().and_then(|project| project.sources.first());
+        source.map_or_else(
+            || format!("the job `{}` would write the same files", clash.other),
+            |source| clash.problem(source).to_string(),
+        )
     }
 
     fn stamps(&self) -> BTreeMap<String, Stamp> {

@@ -3,11 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use super::{Running, Store, StoreError, plan::instant};
+use super::{Running, Store, StoreError, outcomes::RunOutcome, plan::instant};
 use crate::domain::run::{RunState, StepState, Trigger};
 
-/// After so many claims a run is given up: whatever it does, it takes the program down.
-const MOST_CLAIMS: i64 = 20;
+/// When its runner is lost for this time a run is given up: whatever it does, it takes the program down.
+const MOST_DEATHS: i64 = 10;
 
 /// What is said of mails that were handed over without a record of how that ended.
 pub(super) const DOUBT: &str = "it handed a mail over when it was stopped, which may have been sent: see `show`, ask, then `resend --unknown`";
@@ -43,6 +43,15 @@ pub struct OpenRuns {
     pub running: u64,
     /// How long the oldest run that is due has waited; zero where none waits.
     pub oldest_due: TimeDelta,
+}
+
+/// What a run that goes back to the queue has used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// The attempt that is under way: it failed.
+    Attempt,
+    /// Nothing: it was interrupted.
+    Nothing,
 }
 
 /// What asking for a cancellation did.
@@ -170,7 +179,8 @@ impl Store {
         })
     }
 
-    /// Gives a claimed run back: it waits again, until `not_before`. Its leases are free.
+    /// Gives a claimed run back: it waits again, until `not_before`. Its leases are free. An attempt that
+    /// was interrupted keeps its number, and does not count among those that `retry` allows.
     ///
     /// # Errors
     /// [`StoreError::TakenOver`]: it is another's already.
@@ -178,18 +188,21 @@ impl Store {
         &self,
         run: &str,
         not_before: DateTime<Utc>,
+        spent: Spent,
         error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_held(run).await?;
-        self.close_attempt(&mut tx, run, error, now).await?;
+        let closed = self.close_attempt(&mut tx, run, error, now).await?;
+        let interrupted = if spent == Spent::Nothing { closed } else { 0 };
         let sql =
             "UPDATE runs SET state = 'queued', runner = NULL, process = NULL, alive_until_ms = 0,
-            not_before_ms = $1, error = $2 WHERE id = $3";
+            not_before_ms = $1, error = $2, interrupted = interrupted + $4 WHERE id = $3";
         sqlx::query(sql)
             .bind(not_before.timestamp_millis())
             .bind(error.map(str::to_owned))
             .bind(run)
+            .bind(interrupted)
             .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
@@ -204,22 +217,27 @@ impl Store {
     }
 
     /// Takes a run from a runner that is gone, unless it has given a sign of life since it was seen.
-    /// A run that was claimed from the queue waits again, for any runner; another is marked as failed. Its leases are
-    /// free, and what its runner may still write is fenced off.
+    /// A run that was claimed from the queue waits again, for any runner; another is marked as failed, which whoever
+    /// meets the job next tells. Its leases are free, and what its runner may still write is fenced off.
     pub async fn abandon(&self, dead: &Running, now: DateTime<Utc>) -> Result<bool, StoreError> {
         // One that was begun by hand in a process of its own has nobody who would take it up
-        let waits = dead.runner.is_some() && !dead.is_cancelled && dead.fence < MOST_CLAIMS;
-        let (state, error) = match (waits, dead.is_cancelled) {
-            (true, _) => (RunState::Queued, "its runner was cut off; it runs again"),
-            (false, true) => (RunState::Cancelled, "cancelled"),
-            (false, false) => (
+        let was_claimed = dead.runner.is_some();
+        let waits = was_claimed && !dead.is_cancelled && dead.deaths + 1 < MOST_DEATHS;
+        let (state, error) = match (waits, dead.is_cancelled, was_claimed) {
+            (true, _, _) => (RunState::Queued, "its runner was cut off; it runs again"),
+            (false, true, _) => (RunState::Cancelled, "cancelled"),
+            (false, false, true) => (
+                RunState::Failed,
+                "each of the runners that took it was cut off: it is given up; see their logs",
+            ),
+            (false, false, false) => (
                 RunState::Failed,
                 "the program was stopped before this run ended; run the job again",
             ),
         };
         let mut tx = self.begin_write().await?;
         let sql = "UPDATE runs SET state = $1, error = $2, fence = fence + 1, runner = NULL,
-            process = NULL, not_before_ms = $3, ended_ms = $4
+            process = NULL, not_before_ms = $3, ended_ms = $4, deaths = deaths + 1
             WHERE id = $5 AND state = $6 AND fence = $7 AND alive_until_ms = $8";
         let done = sqlx::query(sql)
             .bind(state.name())
@@ -236,8 +254,14 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        self.close_attempt(&mut tx, &dead.id, Some(error), now)
-            .await?;
+        let closed = self.close_attempt(&mut tx, &dead.id, Some(error), now);
+        let closed = closed.await?;
+        sqlx::query("UPDATE runs SET interrupted = interrupted + $1 WHERE id = $2")
+            .bind(closed)
+            .bind(&dead.id)
+            .execute(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
         if self.doubt_deliveries(&mut tx, &dead.id).await? > 0 {
             sqlx::query("UPDATE runs SET error = error || $1 WHERE id = $2")
                 .bind(format!("; {DOUBT}"))
@@ -245,6 +269,15 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(self.wrap())?;
+        }
+        if !waits {
+            let is_told_of = !dead.is_cancelled && dead.trigger != Some(Trigger::Backfill);
+            let outcome = RunOutcome {
+                run: &dead.id,
+                job: &dead.job,
+                has_failed: is_told_of.then_some(true),
+            };
+            self.insert_outcome(&mut tx, outcome, now).await?;
         }
         sqlx::query("UPDATE steps SET state = $1 WHERE state = $2 AND run_id = $3")
             .bind(StepState::Cancelled.name())
@@ -302,14 +335,34 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// Cancels what waits of a job that is no more.
-    pub async fn cancel_waiting(&self, job: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql =
-            "UPDATE runs SET state = 'cancelled', error = 'the job was removed', ended_ms = $1
-            WHERE job = $2 AND state = 'queued'";
+    /// Jobs of which runs wait that were due before an instant.
+    pub async fn waiting_jobs(&self, before: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT job FROM runs WHERE state = 'queued' AND not_before_ms < $1
+            ORDER BY job";
+        let rows = sqlx::query(sql)
+            .bind(before.timestamp_millis())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        let jobs: Result<_, sqlx::Error> = rows.iter().map(|row| row.try_get("job")).collect();
+        jobs.map_err(self.wrap())
+    }
+
+    /// Cancels what waits of a job that is no more, and was due before an instant; how many runs.
+    pub async fn cancel_waiting(
+        &self,
+        job: &str,
+        before: DateTime<Utc>,
+        why: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        let sql = "UPDATE runs SET state = 'cancelled', error = $1, ended_ms = $2
+            WHERE job = $3 AND state = 'queued' AND not_before_ms < $4";
         let done = sqlx::query(sql)
+            .bind(why)
             .bind(now.timestamp_millis())
             .bind(job)
+            .bind(before.timestamp_millis())
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
@@ -366,30 +419,24 @@ impl Store {
         Ok(tx)
     }
 
-    /// Makes sure that a run which this store has claimed is not another's by now.
+    /// Makes sure that a run is this runner's. One that this store neither created nor claimed, or that
+    /// is over or handed back, is not: a run by hand has its token from [`Store::create_run`].
     ///
     /// # Errors
-    /// [`StoreError::TakenOver`]: it is.
+    /// [`StoreError::TakenOver`]: it is not.
     pub(super) async fn must_hold(
         &self,
         tx: &mut Transaction<'static, Any>,
         run: &str,
     ) -> Result<(), StoreError> {
-        let fence = self.fence_of(run);
-        let row = sqlx::query("SELECT fence FROM runs WHERE id = $1")
+        let sql = "SELECT id FROM runs WHERE id = $1 AND fence = $2 AND state = 'running'";
+        let held = sqlx::query(sql)
             .bind(run)
+            .bind(self.fence_of(run))
             .fetch_optional(&mut **tx)
             .await
             .map_err(self.wrap())?;
-        let Some(row) = row.filter(|_| fence > 0) else {
-            return Ok(());
-        };
-        let found: i64 = row.try_get("fence").map_err(self.wrap())?;
-        if found == fence {
-            Ok(())
-        } else {
-            Err(taken_over(run))
-        }
+        held.map(|_| ()).ok_or_else(|| taken_over(run))
     }
 
     pub(super) fn alive_until(&self, now: DateTime<Utc>) -> i64 {

@@ -8,6 +8,7 @@ mod error;
 mod lease;
 mod ledger;
 mod mails;
+mod notices;
 mod open;
 mod outcomes;
 mod parts;
@@ -18,13 +19,14 @@ mod suppressions;
 mod vacuum;
 
 pub use archive::Archive;
-pub use claim::{Cancellation, Claimed, OpenRuns, Sign};
+pub use claim::{Cancellation, Claimed, OpenRuns, Sign, Spent};
 pub use error::StoreError;
 pub use ledger::{Again, Begin, DeliveryKey, Handing};
-pub use outcomes::Change;
+pub use notices::{News, Notice};
+pub use outcomes::{Change, RunOutcome};
 pub use plan::{Planned, Queued, Watermark};
 pub use runners::Runner;
-pub use runs::{Found, NewRun, Running};
+pub use runs::{Attempt, Found, NewRun, Running};
 pub use suppressions::Suppression;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
@@ -57,7 +59,7 @@ impl Store {
     }
 
     /// The token under which this store writes about a run; 0 where it has none.
-    fn fence_of(&self, run: &str) -> i64 {
+    pub fn fence_of(&self, run: &str) -> i64 {
         let fences = self.fences.lock().expect("nothing panics while it is held");
         fences.get(run).copied().unwrap_or(0)
     }

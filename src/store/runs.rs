@@ -40,10 +40,21 @@ pub struct Running {
     pub alive_until: DateTime<Utc>,
     /// The `serve` that claimed it; `None`: it was begun by hand.
     pub runner: Option<String>,
-    /// The number of its claims.
+    /// The token of its runner.
     pub fence: i64,
+    /// How often it was taken from a runner that was lost.
+    pub deaths: i64,
     /// Whether somebody wants it cancelled.
     pub is_cancelled: bool,
+}
+
+/// An attempt that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many of those that `retry` allows it makes: without such as were interrupted.
+    pub spent: u32,
 }
 
 /// What a beginning of a run's id finds.
@@ -90,14 +101,18 @@ impl Store {
         Ok(is_new)
     }
 
-    /// Begins an attempt; its number, from 1.
+    /// Begins an attempt.
     ///
     /// # Errors
     /// [`StoreError::TakenOver`]: the run is another's now.
-    pub async fn start_attempt(&self, run: &str, now: DateTime<Utc>) -> Result<u32, StoreError> {
+    pub async fn start_attempt(
+        &self,
+        run: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Attempt, StoreError> {
         let mut tx = self.begin_held(run).await?;
         let sql = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
-            RETURNING attempts";
+            RETURNING attempts, interrupted";
         let row = sqlx::query(sql)
             .bind(self.alive_until(now))
             .bind(run)
@@ -106,6 +121,7 @@ impl Store {
             .map_err(self.wrap())?;
         let row = row.ok_or_else(|| taken_over(run))?;
         let number: i64 = row.try_get("attempts").map_err(self.wrap())?;
+        let interrupted: i64 = row.try_get("interrupted").map_err(self.wrap())?;
         let sql = "INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)";
         sqlx::query(sql)
             .bind(run)
@@ -115,7 +131,11 @@ impl Store {
             .await
             .map_err(self.wrap())?;
         tx.commit().await.map_err(self.wrap())?;
-        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(Attempt {
+            number: count(number),
+            spent: count(number - interrupted),
+        })
     }
 
     /// Ends the attempt that is under way; `error` says why another one is needed.
@@ -130,23 +150,24 @@ impl Store {
         tx.commit().await.map_err(self.wrap())
     }
 
+    /// How many attempts were under way: one, or none where the run pauses.
     pub(super) async fn close_attempt(
         &self,
         tx: &mut Transaction<'static, Any>,
         run: &str,
         error: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         let sql =
             "UPDATE attempts SET ended_ms = $1, error = $2 WHERE run_id = $3 AND ended_ms IS NULL";
-        sqlx::query(sql)
+        let done = sqlx::query(sql)
             .bind(now.timestamp_millis())
             .bind(error.map(str::to_owned))
             .bind(run)
             .execute(&mut **tx)
             .await
             .map_err(self.wrap())?;
-        Ok(())
+        Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX))
     }
 
     /// Records how the run ended, with all its steps, artifacts and deliveries.
@@ -193,8 +214,8 @@ impl Store {
 
     /// Runs that count as running.
     pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
-        let sql = "SELECT id, job, trigger_name, process, alive_until_ms, runner, fence, cancel_ms
-            FROM runs WHERE state = $1";
+        let sql = "SELECT id, job, trigger_name, process, alive_until_ms, runner, fence, cancel_ms,
+            deaths FROM runs WHERE state = $1";
         let rows = sqlx::query(sql)
             .bind(RunState::Running.name())
             .fetch_all(&self.pool)
@@ -214,6 +235,7 @@ impl Store {
             alive_until: instant(alive),
             runner: row.try_get("runner").map_err(self.wrap())?,
             fence: row.try_get("fence").map_err(self.wrap())?,
+            deaths: row.try_get("deaths").map_err(self.wrap())?,
             is_cancelled: cancelled.is_some(),
         })
     }

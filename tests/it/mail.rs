@@ -1,11 +1,16 @@
 //! Mails against a server that breaks off, falls silent or refuses at each stage, and a program that is
 //! killed there: nobody gets one twice, nobody is lost in silence, and the ledger says what is true.
 
-use std::{path::Path, process::Stdio};
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::Value;
 
 use crate::{
+    server,
     smtp_sink::{Deed, Fault, Sink, Stage},
     workspace::TestWorkspace,
 };
@@ -165,6 +170,64 @@ fn a_program_that_is_killed_anywhere_loses_no_mail_and_sends_none_twice() {
     }
 }
 
+/// An address that takes JSON, and what it took.
+fn hook() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let taken: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let tell = Arc::clone(&taken);
+    let url = server::serve(move |request: &server::Request| {
+        tell.lock().unwrap().push(request.body.clone());
+        server::json(200, &Value::Null)
+    });
+    (url, taken)
+}
+
+fn tell_failures(workspace: &TestWorkspace, url: &str) {
+    let job = std::fs::read_to_string(workspace.path().join("jobs/mail.yaml")).unwrap();
+    let job = format!("{job}on_failure: [{{ webhook: '{url}/' }}]\n");
+    workspace.write("jobs/mail.yaml", &job);
+}
+
+#[test]
+fn a_mail_in_doubt_of_a_killed_run_is_told_by_the_next_run_of_whatever_days() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Hang));
+    let workspace = workspace(&sink, &three());
+    let (url, taken) = hook();
+    tell_failures(&workspace, &url);
+    kill_at_silence(&workspace, &sink);
+    // It is found by a command that tells nobody
+    let killed = latest(&workspace);
+    assert_eq!(
+        (states(&killed)[0], taken.lock().unwrap().len()),
+        ("unknown", 0)
+    );
+    for _ in 0..2 {
+        let (code, _) = run(&workspace, &["run", "mail", "--at", "2026-03-02"]);
+        assert_eq!(code, 0);
+    }
+    let taken = taken.lock().unwrap();
+    let subjects: Vec<&Value> = taken.iter().map(|body| &body["subject"]).collect();
+    assert_eq!(subjects, ["mail fails"]);
+    assert_eq!(taken[0]["run"], killed["id"]);
+    let error = taken[0]["error"].as_str().unwrap();
+    assert!(error.contains("may have been sent"), "{error}");
+}
+
+#[test]
+fn a_mail_in_doubt_is_told_also_while_the_job_fails_anyway() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Drop));
+    let workspace = workspace(&sink, &three());
+    let (url, taken) = hook();
+    tell_failures(&workspace, &url);
+    for _ in 0..2 {
+        let (code, run) = run(&workspace, &["run", "mail"]);
+        assert_eq!((code, states(&run)[0]), (3, "unknown"));
+    }
+    let taken = taken.lock().unwrap();
+    let subjects: Vec<&Value> = taken.iter().map(|body| &body["subject"]).collect();
+    let doubt = "mail does not know whether a mail arrived";
+    assert_eq!(subjects, ["mail fails", doubt]);
+}
+
 #[test]
 fn of_200_recipients_one_is_in_doubt_after_a_kill_and_resend_settles_it() {
     let everybody: Vec<String> = (1..=200).map(|n| format!("r{n}@example.org")).collect();
@@ -203,6 +266,33 @@ fn of_200_recipients_one_is_in_doubt_after_a_kill_and_resend_settles_it() {
     let (code, none) = workspace.json(&["resend", id, "--unknown", "--sandbox"]);
     assert_eq!((code, none["runs"].as_array().unwrap().len()), (0, 0));
     assert_eq!(sink.count("r100@example.org"), 2);
+}
+
+#[test]
+fn what_was_sent_before_is_shown_as_sent_while_the_mail_server_is_down() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Drop));
+    let mut to = three();
+    let workspace = workspace(&sink, &to);
+    let (_, first) = run(&workspace, &["run", "mail"]);
+    assert_eq!(states(&first), ["unknown", "sent", "sent"]);
+    to.push("dan@example.org".to_owned());
+    let job = std::fs::read_to_string(workspace.path().join("jobs/mail.yaml")).unwrap();
+    let job = job.replace("attempts: 3", "attempts: 2");
+    let job = job.replace(&three().join(", "), &to.join(", "));
+    workspace.write("jobs/mail.yaml", &job);
+    let settings = "mail: { url: 'smtp://127.0.0.1:1', from: 'reports@example.org' }\n";
+    workspace.write("databuddy-jobs.yaml", settings);
+    let (code, second) = run(&workspace, &["run", "mail"]);
+    let expected = ["unknown", "already_sent", "already_sent", "pending"];
+    assert_eq!(
+        (code, states(&second)),
+        (3, expected.to_vec()),
+        "{second:#}"
+    );
+    let ids = |run: &Value, place: usize| run["deliveries"][place]["message_id"].clone();
+    assert_eq!(ids(&second, 1), ids(&first, 1));
+    let error = second["deliveries"][3]["error"].as_str().unwrap();
+    assert!(error.contains("127.0.0.1:1"), "{error}");
 }
 
 #[test]
