@@ -100,6 +100,10 @@ impl Engine {
                 _ = woken.recv() => service.turn().await,
                 Some(ended) = service.runs.join_next() => {
                     service.put_down(ended);
+                    // Those that ended together are followed together, in one transaction
+                    while let Some(ended) = service.runs.try_join_next() {
+                        service.put_down(ended);
+                    }
                     service.take_up_or_warn().await;
                 }
             }

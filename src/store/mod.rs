@@ -5,6 +5,7 @@ mod archive;
 mod backfills;
 mod claim;
 mod error;
+mod group;
 mod lease;
 mod ledger;
 mod mails;
@@ -46,6 +47,7 @@ pub struct Store {
     backend: open::Backend,
     ttl: Duration,
     fences: Mutex<BTreeMap<String, i64>>,
+    turns: group::Turns,
 }
 
 impl Store {
@@ -62,12 +64,17 @@ impl Store {
         fences.get(run).copied().unwrap_or(0)
     }
 
-    fn set_fence(&self, run: &str, fence: Option<i64>) {
+    fn set_fence(&self, run: &str, fence: i64) {
         let mut fences = self.fences.lock().expect("nothing panics while it is held");
-        match fence {
-            Some(fence) => fences.insert(run.to_owned(), fence),
-            None => fences.remove(run),
-        };
+        fences.insert(run.to_owned(), fence);
+    }
+
+    /// Forgets the token of a run that is over here, unless it was claimed again meanwhile.
+    fn drop_fence(&self, run: &str, fence: i64) {
+        let mut fences = self.fences.lock().expect("nothing panics while it is held");
+        if fences.get(run) == Some(&fence) {
+            fences.remove(run);
+        }
     }
 }
 

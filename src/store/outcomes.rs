@@ -2,7 +2,7 @@
 //! a day while it fails, from however many runners.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError, plan::instant};
 
@@ -80,7 +80,7 @@ impl Store {
 
     async fn set_outcome(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         job: &str,
         failures: u64,
         since: DateTime<Utc>,
@@ -94,7 +94,7 @@ impl Store {
             .bind(i64::try_from(failures).unwrap_or(i64::MAX))
             .bind(since.timestamp_millis())
             .bind(told.timestamp_millis())
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(())

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError};
 use crate::domain::run::{RunRecord, RunState, Trigger};
@@ -147,7 +147,7 @@ impl Store {
 
     async fn move_watermark(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         job: &Planned,
     ) -> Result<bool, StoreError> {
         let to = job.watermark.timestamp_millis();
@@ -168,13 +168,13 @@ impl Store {
             .bind(&job.fingerprint)
             .bind(seen.timestamp_millis()),
         };
-        let done = query.execute(&mut **tx).await.map_err(self.wrap())?;
+        let done = query.execute(&mut *tx).await.map_err(self.wrap())?;
         Ok(done.rows_affected() == 1)
     }
 
     async fn insert_queued(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         run: &Queued,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
@@ -202,7 +202,7 @@ impl Store {
             .bind(run.priority)
             .bind(labels(&run.runs_on))
             .bind(is_over.then_some(now.timestamp_millis()))
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(done.rows_affected() == 1)

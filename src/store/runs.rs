@@ -1,14 +1,15 @@
 //! Runs and their attempts.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Any, Row, Transaction, any::AnyRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
     Store, StoreError,
     claim::{DOUBT, taken_over},
+    group::Entry,
     plan::instant,
 };
-use crate::domain::run::{RunRecord, RunState, Trigger, WindowRecord};
+use crate::domain::run::{DeliveryState, RunRecord, RunState, Trigger, WindowRecord};
 
 /// A run that is about to start.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +86,7 @@ impl Store {
             .map_err(self.wrap())?;
         let is_new = done.rows_affected() == 1;
         if is_new {
-            self.set_fence(&run.record.id, Some(1));
+            self.set_fence(&run.record.id, 1);
         }
         Ok(is_new)
     }
@@ -95,27 +96,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::TakenOver`]: the run is another's now.
     pub async fn start_attempt(&self, run: &str, now: DateTime<Utc>) -> Result<u32, StoreError> {
-        let mut tx = self.begin_held(run).await?;
-        let sql = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
-            RETURNING attempts";
-        let row = sqlx::query(sql)
-            .bind(self.alive_until(now))
-            .bind(run)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        let row = row.ok_or_else(|| taken_over(run))?;
-        let number: i64 = row.try_get("attempts").map_err(self.wrap())?;
-        let sql = "INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)";
-        sqlx::query(sql)
-            .bind(run)
-            .bind(number)
-            .bind(now.timestamp_millis())
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        tx.commit().await.map_err(self.wrap())?;
-        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+        self.enter(AttemptStart { run, now }).await
     }
 
     /// Ends the attempt that is under way; `error` says why another one is needed.
@@ -125,14 +106,12 @@ impl Store {
         error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin_held(run).await?;
-        self.close_attempt(&mut tx, run, error, now).await?;
-        tx.commit().await.map_err(self.wrap())
+        self.enter(AttemptEnd { run, error, now }).await
     }
 
     pub(super) async fn close_attempt(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         run: &str,
         error: Option<&str>,
         now: DateTime<Utc>,
@@ -143,7 +122,7 @@ impl Store {
             .bind(now.timestamp_millis())
             .bind(error.map(str::to_owned))
             .bind(run)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(())
@@ -154,40 +133,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::TakenOver`]: the run is another's now.
     pub async fn finish_run(&self, run: &RunRecord, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let mut tx = self.begin_held(&run.id).await?;
-        self.close_attempt(&mut tx, &run.id, run.error.as_deref(), now)
-            .await?;
-        // Whatever the ledger still says is being handed over, nobody hands over any more
-        let is_doubted = self.doubt_deliveries(&mut tx, &run.id).await? > 0;
-        let error = match (&run.error, is_doubted) {
-            (Some(error), true) => Some(format!("{error}; {DOUBT}")),
-            (None, true) => Some(DOUBT.to_owned()),
-            (error, false) => error.clone(),
-        };
-        let steps = run.steps.iter().enumerate();
-        self.insert_steps(&mut tx, &run.id, steps).await?;
-        self.insert_artifacts(&mut tx, &run.id, 0, &run.artifacts)
-            .await?;
-        self.insert_deliveries(&mut tx, &run.id, 0, &run.deliveries)
-            .await?;
-        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let sql = "UPDATE runs SET state = $1, attempts = $2, requests = $3, retries = $4,
-            row_count = $5, duration_ms = $6, error = $7, ended_ms = $8 WHERE id = $9";
-        sqlx::query(sql)
-            .bind(run.state.name())
-            .bind(i64::from(run.attempts))
-            .bind(whole(run.requests))
-            .bind(whole(run.retries))
-            .bind(whole(run.rows))
-            .bind(whole(run.duration_ms))
-            .bind(error)
-            .bind(now.timestamp_millis())
-            .bind(&run.id)
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        tx.commit().await.map_err(self.wrap())?;
-        self.set_fence(&run.id, None);
+        let fence = self.fence_of(&run.id);
+        self.enter(RunEnd { run, now }).await?;
+        self.drop_fence(&run.id, fence);
         Ok(())
     }
 
@@ -309,5 +257,126 @@ impl Store {
             what,
             found: found.to_owned(),
         }
+    }
+}
+
+/// An attempt that begins.
+struct AttemptStart<'a> {
+    run: &'a str,
+    now: DateTime<Utc>,
+}
+
+impl Entry for AttemptStart<'_> {
+    type Answer = u32;
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<u32, StoreError> {
+        let sql = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
+            AND fence = $3 AND state = 'running' RETURNING attempts";
+        let row = sqlx::query(sql)
+            .bind(store.alive_until(self.now))
+            .bind(self.run)
+            .bind(store.fence_of(self.run))
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        let row = row.ok_or_else(|| taken_over(self.run))?;
+        let number: i64 = row.try_get("attempts").map_err(store.wrap())?;
+        sqlx::query("INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)")
+            .bind(self.run)
+            .bind(number)
+            .bind(self.now.timestamp_millis())
+            .execute(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+}
+
+/// An attempt that ends, and its run goes on.
+struct AttemptEnd<'a> {
+    run: &'a str,
+    error: Option<&'a str>,
+    now: DateTime<Utc>,
+}
+
+impl Entry for AttemptEnd<'_> {
+    type Answer = ();
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
+        store.hold(tx, self.run).await?;
+        store
+            .close_attempt(tx, self.run, self.error, self.now)
+            .await
+    }
+}
+
+/// The end of a run.
+struct RunEnd<'a> {
+    run: &'a RunRecord,
+    now: DateTime<Utc>,
+}
+
+impl Entry for RunEnd<'_> {
+    type Answer = ();
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
+        let run = self.run;
+        let is_doubted = self.close(store, tx).await?;
+        store
+            .close_attempt(tx, &run.id, run.error.as_deref(), self.now)
+            .await?;
+        // Whatever the ledger still says is being handed over, nobody hands over any more
+        if is_doubted {
+            store.doubt_deliveries(tx, &run.id).await?;
+            let error = match &run.error {
+                Some(error) => format!("{error}; {DOUBT}"),
+                None => DOUBT.to_owned(),
+            };
+            sqlx::query("UPDATE runs SET error = $1 WHERE id = $2")
+                .bind(error)
+                .bind(&run.id)
+                .execute(&mut *tx)
+                .await
+                .map_err(store.wrap())?;
+        }
+        let steps = run.steps.iter().enumerate();
+        store.insert_steps(tx, &run.id, steps).await?;
+        store
+            .insert_artifacts(tx, &run.id, 0, &run.artifacts)
+            .await?;
+        store
+            .insert_deliveries(tx, &run.id, 0, &run.deliveries)
+            .await
+    }
+}
+
+impl RunEnd<'_> {
+    /// Closes the run, which must be this runner's; whether a mail of it is still being handed over.
+    async fn close(&self, store: &Store, tx: &mut AnyConnection) -> Result<bool, StoreError> {
+        let run = self.run;
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let sql = "UPDATE runs SET state = $1, attempts = $2, requests = $3, retries = $4,
+            row_count = $5, duration_ms = $6, error = $7, ended_ms = $8
+            WHERE id = $9 AND fence = $10 AND state = 'running'
+            RETURNING CASE WHEN EXISTS (SELECT 1 FROM deliveries AS d WHERE d.run_id = runs.id
+            AND d.state = $11) THEN 1 ELSE 0 END AS is_doubted";
+        let row = sqlx::query(sql)
+            .bind(run.state.name())
+            .bind(i64::from(run.attempts))
+            .bind(whole(run.requests))
+            .bind(whole(run.retries))
+            .bind(whole(run.rows))
+            .bind(whole(run.duration_ms))
+            .bind(run.error.clone())
+            .bind(self.now.timestamp_millis())
+            .bind(&run.id)
+            .bind(store.fence_of(&run.id))
+            .bind(DeliveryState::Pending.name())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        let row = row.ok_or_else(|| taken_over(&run.id))?;
+        let is_doubted: i64 = row.try_get("is_doubted").map_err(store.wrap())?;
+        Ok(is_doubted == 1)
     }
 }
