@@ -3,8 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs,
+    ops::Bound,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -12,18 +13,37 @@ use crate::{
     domain::job::Job,
 };
 
+/// Files that are looked at in one go. The folder itself says when a file was added, removed or
+/// replaced; one that is written in place says so alone. Ten thousand files at once every few seconds
+/// are more work than all else that an idle service does.
+const AT_ONCE: usize = 1_000;
+
+/// A file system may give two changes that follow each other the same time.
+const SAME_TIME: Duration = Duration::from_secs(2);
+
 /// The job files of a project, as they were seen last.
 #[derive(Debug)]
 pub struct JobFiles {
     root: PathBuf,
     env: Environment,
     options: Options,
-    seen: BTreeMap<String, Stamp>,
+    seen: BTreeMap<String, Seen>,
+    settings: Stamp,
+    /// When the folder was changed last; `None`: it is looked through again.
+    folder: Option<SystemTime>,
+    /// Up to where files were looked at last.
+    looked_at: String,
     /// Why the file of a job cannot be used, by the job's name.
     broken: BTreeMap<String, String>,
 }
 
 type Stamp = Option<(SystemTime, u64)>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    extension: &'static str,
+    stamp: Stamp,
+}
 
 /// What has changed.
 #[derive(Debug, Default)]
@@ -45,9 +65,13 @@ impl JobFiles {
             env,
             options,
             seen: BTreeMap::new(),
+            settings: None,
+            folder: None,
+            looked_at: String::new(),
             broken: BTreeMap::new(),
         };
-        files.seen = files.stamps();
+        files.settings = stamp(&files.root.join(SETTINGS));
+        files.seen = files.all();
         files
     }
 
@@ -56,26 +80,68 @@ impl JobFiles {
         &self.broken
     }
 
-    /// Looks for changes, and reads the files that have changed.
-    pub(super) fn changes(&mut self) -> Changes {
-        let now = self.stamps();
+    /// Looks for changes, and reads the files that have changed: those of the folder, and of those that
+    /// were written in place a thousand at a time.
+    pub(super) fn changes(&mut self, now: SystemTime) -> Changes {
         let mut changes = Changes::default();
-        if now == self.seen {
-            return changes;
-        }
+        let settings = stamp(&self.root.join(SETTINGS));
+        let folder = stamp(&self.root.join("jobs")).map(|(changed, _)| changed);
+        let found = if settings != self.settings || folder.is_none() || folder != self.folder {
+            let found = self.all();
+            self.remove_all_but(&found, &mut changes);
+            found
+        } else {
+            self.next()
+        };
         // `defaults` of the settings are part of every job
-        let all = now.get(SETTINGS) != self.seen.get(SETTINGS);
-        for (name, stamp) in now.iter().filter(|(name, _)| *name != SETTINGS) {
-            if all || self.seen.get(name) != Some(stamp) {
-                self.read(name, &mut changes);
-            }
-        }
-        for name in self.seen.keys().filter(|name| !now.contains_key(*name)) {
-            changes.removed.push(name.clone());
-            changes.broken_changed |= self.broken.remove(name).is_some();
-        }
-        self.seen = now;
+        let all = settings != self.settings;
+        let is_changed = |(name, found): &(String, Seen)| all || self.seen.get(name) != Some(found);
+        let changed: Vec<(String, Seen)> = found.into_iter().filter(is_changed).collect();
+        self.read_together(changed.iter().map(|(name, _)| name), &mut changes);
+        self.seen.extend(changed);
+        self.settings = settings;
+        let is_old =
+            |changed: &SystemTime| now.duration_since(*changed).is_ok_and(|age| age > SAME_TIME);
+        self.folder = folder.filter(is_old);
         changes
+    }
+
+    fn remove_all_but(&mut self, found: &BTreeMap<String, Seen>, changes: &mut Changes) {
+        let gone: Vec<String> = self
+            .seen
+            .keys()
+            .filter(|name| !found.contains_key(*name))
+            .cloned()
+            .collect();
+        for name in gone {
+            self.seen.remove(&name);
+            changes.broken_changed |= self.broken.remove(&name).is_some();
+            changes.removed.push(name);
+        }
+    }
+
+    /// Thousands that all changed are read in one pass, as at the start, unless one of them is broken.
+    fn read_together<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a String> + Clone,
+        changes: &mut Changes,
+    ) {
+        let options = Options {
+            only: names.clone().cloned().collect(),
+            ..self.options.clone()
+        };
+        if options.only.len() > 1
+            && let Ok(mut project) = load(&self.root, &self.env, &options)
+        {
+            for name in names {
+                changes.broken_changed |= self.broken.remove(name).is_some();
+            }
+            changes.put.append(&mut project.jobs);
+            return;
+        }
+        for name in names {
+            self.read(name, changes);
+        }
     }
 
     fn read(&mut self, name: &str, changes: &mut Changes) {
@@ -97,25 +163,47 @@ impl JobFiles {
         }
     }
 
-    fn stamps(&self) -> BTreeMap<String, Stamp> {
-        let stamp = |path: &Path| -> Stamp {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
+    /// The files that are there.
+    fn all(&self) -> BTreeMap<String, Seen> {
         let folder = fs::read_dir(self.root.join("jobs"));
         let paths = folder
             .into_iter()
             .flatten()
             .filter_map(|e| Some(e.ok()?.path()));
-        let jobs = paths.filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"));
-        let named = jobs.filter_map(|path| {
+        let named = paths.filter_map(|path| {
+            let extension = path.extension()?;
+            let extension = EXTENSIONS.into_iter().find(|e| extension == *e)?;
             let name = path.file_stem()?.to_str()?.to_owned();
-            Some((name, stamp(&path)))
+            let stamp = stamp(&path);
+            Some((name, Seen { extension, stamp }))
         });
-        let settings = stamp(&self.root.join(SETTINGS));
-        named.chain([(SETTINGS.to_owned(), settings)]).collect()
+        named.collect()
+    }
+
+    /// Of the files that were there the next few.
+    fn next(&mut self) -> BTreeMap<String, Seen> {
+        let after = (Bound::Excluded(self.looked_at.as_str()), Bound::Unbounded);
+        let next = self.seen.range::<str, _>(after).take(AT_ONCE);
+        let looked = next.map(|(name, seen)| {
+            let file = format!("jobs/{name}.{}", seen.extension);
+            let stamp = stamp(&self.root.join(file));
+            (name.clone(), Seen { stamp, ..*seen })
+        });
+        let looked: BTreeMap<String, Seen> = looked.collect();
+        let last = looked.keys().next_back().cloned();
+        self.looked_at = last
+            .filter(|_| looked.len() == AT_ONCE)
+            .unwrap_or_default();
+        looked
     }
 }
 
-/// Beside the names of jobs, none of which has a dot.
+fn stamp(path: &Path) -> Stamp {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// What job files end in.
+const EXTENSIONS: [&str; 2] = ["yaml", "yml"];
+
 const SETTINGS: &str = "databuddy-jobs.yaml";

@@ -25,9 +25,6 @@ use crate::{
 /// How often files are looked at, watermarks read again, and dead runners looked for.
 const LOOK: TimeDelta = TimeDelta::seconds(5);
 
-/// The same for each thousand jobs.
-const LOOK_PER_THOUSAND: TimeDelta = TimeDelta::seconds(2);
-
 /// How long the store may take for one turn before it counts as away.
 const STORE: Duration = Duration::from_secs(20);
 
@@ -195,8 +192,7 @@ impl<'a> Service<'a> {
     }
 
     fn is_time_to_look(&self, now: DateTime<Utc>) -> bool {
-        let thousands = i32::try_from(self.planner.scheduled() / 1000).unwrap_or(i32::MAX);
-        now < self.looked || now - self.looked >= LOOK + LOOK_PER_THOUSAND * thousands
+        now < self.looked || now - self.looked >= LOOK
     }
 
     /// Takes up job files that have changed. A broken one keeps its last good version.
@@ -213,7 +209,7 @@ impl<'a> Service<'a> {
             return;
         }
         let read = tokio::task::spawn_blocking(move || {
-            let changes = files.changes();
+            let changes = files.changes(now.into());
             (files, changes)
         });
         let Ok((files, changes)) = read.await else {

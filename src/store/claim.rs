@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use super::{
     Running, Store, StoreError,
     group::{Entry, Writing},
-    plan::instant,
+    plan::{instant, query, together},
 };
 use crate::domain::run::{RunState, StepState, Trigger};
 
@@ -370,9 +370,6 @@ struct Claim<'a, May> {
     now: DateTime<Utc>,
 }
 
-/// Statements for so many runs at once: few enough of them to be kept prepared.
-const TAKEN_AT_ONCE: [usize; 3] = [64, 8, 1];
-
 impl<May: Fn(&Claimed) -> bool + Send + Sync> Entry for Claim<'_, May> {
     /// With the fencing token of each.
     type Answer = Vec<(Claimed, i64)>;
@@ -386,13 +383,8 @@ impl<May: Fn(&Claimed) -> bool + Send + Sync> Entry for Claim<'_, May> {
     ) -> Result<Self::Answer, StoreError> {
         let runs = self.choose(store, tx).await?;
         let mut fences = BTreeMap::new();
-        let mut left = runs.as_slice();
-        for most in TAKEN_AT_ONCE {
-            while left.len() >= most {
-                let (some, rest) = left.split_at(most);
-                self.take(store, tx, some, &mut fences).await?;
-                left = rest;
-            }
+        for some in together(&runs) {
+            self.take(store, tx, some, &mut fences).await?;
         }
         let with_fence = |run: Claimed| fences.remove(&run.id).map(|fence| (run, fence));
         Ok(runs.into_iter().filter_map(with_fence).collect())
@@ -440,7 +432,7 @@ impl<May: Fn(&Claimed) -> bool + Send + Sync> Claim<'_, May> {
             alive_until_ms = $3 WHERE id IN ({}) RETURNING id, fence",
             places.join(", ")
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let query = query(sql)
             .bind(self.runner)
             .bind(self.process.map(str::to_owned))
             .bind(store.alive_until(self.now));

@@ -23,7 +23,7 @@ pub use claim::{Cancellation, Claimed, OpenRuns, Sign};
 pub use error::StoreError;
 pub use ledger::{Again, Begin, DeliveryKey, Handing};
 pub use outcomes::Change;
-pub use plan::{Planned, Queued, Watermark};
+pub use plan::{Marks, Planned, Queued, Watermark};
 pub use runners::Runner;
 pub use runs::{Found, NewRun, Running};
 pub use suppressions::Suppression;

@@ -142,9 +142,8 @@ impl Store {
     /// Runs that count as running.
     pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
         let sql = "SELECT id, job, trigger_name, process, alive_until_ms, runner, fence, cancel_ms
-            FROM runs WHERE state = $1";
+            FROM runs WHERE state = 'running'";
         let rows = sqlx::query(sql)
-            .bind(RunState::Running.name())
             .fetch_all(&self.pool)
             .await
             .map_err(self.wrap())?;
