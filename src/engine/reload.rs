@@ -207,3 +207,95 @@ fn stamp(path: &Path) -> Stamp {
 const EXTENSIONS: [&str; 2] = ["yaml", "yml"];
 
 const SETTINGS: &str = "databuddy-jobs.yaml";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: &str = "preset: yesterday\nqueries: [summary]\nexports: [{ format: csv, to: out }]\n";
+
+    fn project(jobs: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("jobs")).unwrap();
+        for n in 0..jobs {
+            write(&folder, n, &format!("{JOB}description: job {n}\n"));
+        }
+        fs::write(folder.path().join(SETTINGS), "api: { key: k }\n").unwrap();
+        folder
+    }
+
+    fn path(folder: &tempfile::TempDir, n: usize) -> PathBuf {
+        folder.path().join(format!("jobs/job{n:05}.yaml"))
+    }
+
+    fn write(folder: &tempfile::TempDir, n: usize, text: &str) {
+        fs::write(path(folder, n), text.replace("to: out", &format!("to: out/{n}"))).unwrap();
+    }
+
+    /// The files as they are noted, and a time at which all of them are old.
+    fn note(folder: &tempfile::TempDir) -> (JobFiles, SystemTime) {
+        let env = Environment::from_pairs([]);
+        let files = JobFiles::note(folder.path(), env, Options::default());
+        let changed = fs::metadata(folder.path().join("jobs")).unwrap().modified();
+        (files, changed.unwrap() + Duration::from_secs(60))
+    }
+
+    fn names(changes: &Changes) -> Vec<&str> {
+        changes.put.iter().map(|job| job.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_file_that_is_written_in_place_is_found_among_thousands() {
+        let folder = project(2 * AT_ONCE + 50);
+        let (mut files, now) = note(&folder);
+        assert_eq!(names(&files.changes(now)), Vec::<&str>::new());
+        for n in [3, AT_ONCE + 3, 2 * AT_ONCE + 3] {
+            write(&folder, n, &format!("{JOB}description: changed\n"));
+            let mut found = Vec::new();
+            for _ in 0..3 {
+                let changes = files.changes(now);
+                found.extend(names(&changes).into_iter().map(str::to_owned));
+                assert_eq!(changes.removed, Vec::<String>::new());
+            }
+            assert_eq!(found, [format!("job{n:05}")]);
+        }
+    }
+
+    #[test]
+    fn files_that_come_go_or_are_replaced_are_found_at_the_next_look() {
+        let folder = project(2 * AT_ONCE + 50);
+        let (mut files, now) = note(&folder);
+        files.changes(now);
+        files.changes(now);
+        let (new, gone, other) = (2 * AT_ONCE + 50, 2 * AT_ONCE + 20, 2 * AT_ONCE + 10);
+        write(&folder, new, JOB);
+        fs::remove_file(path(&folder, gone)).unwrap();
+        let beside = folder.path().join("jobs/beside");
+        fs::write(&beside, format!("{JOB}description: replaced\n")).unwrap();
+        fs::rename(&beside, path(&folder, other)).unwrap();
+        let changes = files.changes(now);
+        let wanted = [other, new].map(|n| format!("job{n:05}"));
+        assert_eq!(names(&changes), wanted);
+        assert_eq!(changes.removed, [format!("job{gone:05}")]);
+        assert_eq!(names(&files.changes(now)), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn of_many_that_change_at_once_a_broken_one_keeps_none_back() {
+        let folder = project(5);
+        let (mut files, now) = note(&folder);
+        write(&folder, 1, &format!("{JOB}description: changed\n"));
+        write(&folder, 2, "preset: never\n");
+        write(&folder, 3, &format!("{JOB}description: changed\n"));
+        let changes = files.changes(now);
+        assert_eq!(names(&changes), ["job00001", "job00003"]);
+        assert_eq!(files.broken().keys().collect::<Vec<_>>(), ["job00002"]);
+        // All of them once more when the settings change, which are part of every job
+        write(&folder, 2, &format!("{JOB}description: whole\n"));
+        let settings = "api: { key: k }\ndefaults: { timeout: 2h }\n";
+        fs::write(folder.path().join(SETTINGS), settings).unwrap();
+        let changes = files.changes(now);
+        assert_eq!(changes.put.len(), 5);
+        assert!(changes.broken_changed && files.broken().is_empty());
+    }
+}

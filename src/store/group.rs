@@ -232,3 +232,6 @@ impl DerefMut for Writing {
         &mut self.tx
     }
 }
+
+#[cfg(test)]
+mod tests;
