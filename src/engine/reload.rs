@@ -100,8 +100,10 @@ impl JobFiles {
         self.read_together(changed.iter().map(|(name, _)| name), &mut changes);
         self.seen.extend(changed);
         self.settings = settings;
-        let is_old =
-            |changed: &SystemTime| now.duration_since(*changed).is_ok_and(|age| age > SAME_TIME);
+        let is_old = |changed: &SystemTime| {
+            now.duration_since(*changed)
+                .is_ok_and(|age| age > SAME_TIME)
+        };
         self.folder = folder.filter(is_old);
         changes
     }
@@ -191,9 +193,7 @@ impl JobFiles {
         });
         let looked: BTreeMap<String, Seen> = looked.collect();
         let last = looked.keys().next_back().cloned();
-        self.looked_at = last
-            .filter(|_| looked.len() == AT_ONCE)
-            .unwrap_or_default();
+        self.looked_at = last.filter(|_| looked.len() == AT_ONCE).unwrap_or_default();
         looked
     }
 }
@@ -212,7 +212,8 @@ const SETTINGS: &str = "databuddy-jobs.yaml";
 mod tests {
     use super::*;
 
-    const JOB: &str = "preset: yesterday\nqueries: [summary]\nexports: [{ format: csv, to: out }]\n";
+    const JOB: &str =
+        "preset: yesterday\nqueries: [summary]\nexports: [{ format: csv, to: out }]\n";
 
     fn project(jobs: usize) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -229,7 +230,11 @@ mod tests {
     }
 
     fn write(folder: &tempfile::TempDir, n: usize, text: &str) {
-        fs::write(path(folder, n), text.replace("to: out", &format!("to: out/{n}"))).unwrap();
+        fs::write(
+            path(folder, n),
+            text.replace("to: out", &format!("to: out/{n}")),
+        )
+        .unwrap();
     }
 
     /// The files as they are noted, and a time at which all of them are old.

@@ -51,17 +51,6 @@ pub struct OpenRuns {
     pub oldest_due: TimeDelta,
 }
 
-/// What asking for a cancellation did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cancellation {
-    /// The run was waiting: it is cancelled.
-    Done,
-    /// Its runner is told at the next sign of life.
-    Asked,
-    /// The run is over.
-    Over,
-}
-
 impl Store {
     /// Claims up to `limit` runs that are due, of those that `may_take` allows, one of each job, none of
     /// a job that has a run under way. The most urgent first.
@@ -232,60 +221,6 @@ impl Store {
             .map_err(self.wrap())?;
         tx.commit().await.map_err(self.wrap())?;
         Ok(true)
-    }
-
-    /// Cancels a run that waits, or asks the runner of one that is under way.
-    pub async fn cancel(&self, run: &str, now: DateTime<Utc>) -> Result<Cancellation, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let sql = "UPDATE runs SET state = 'cancelled', error = 'cancelled before it started',
-            ended_ms = $1 WHERE id = $2 AND state = 'queued'";
-        let done = sqlx::query(sql)
-            .bind(now.timestamp_millis())
-            .bind(run)
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        let mut outcome = Cancellation::Done;
-        if done.rows_affected() == 0 {
-            let sql = "UPDATE runs SET cancel_ms = $1 WHERE id = $2 AND state = 'running'";
-            let asked = sqlx::query(sql)
-                .bind(now.timestamp_millis())
-                .bind(run)
-                .execute(&mut *tx)
-                .await
-                .map_err(self.wrap())?;
-            outcome = match asked.rows_affected() {
-                0 => Cancellation::Over,
-                _ => Cancellation::Asked,
-            };
-        }
-        tx.commit().await.map_err(self.wrap())?;
-        Ok(outcome)
-    }
-
-    /// Whether somebody wants a run cancelled.
-    pub async fn is_cancellation_wanted(&self, run: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM runs WHERE id = $1 AND cancel_ms IS NOT NULL";
-        let row = sqlx::query(sql)
-            .bind(run)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        Ok(row.is_some())
-    }
-
-    /// Cancels what waits of a job that is no more.
-    pub async fn cancel_waiting(&self, job: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql =
-            "UPDATE runs SET state = 'cancelled', error = 'the job was removed', ended_ms = $1
-            WHERE job = $2 AND state = 'queued'";
-        let done = sqlx::query(sql)
-            .bind(now.timestamp_millis())
-            .bind(job)
-            .execute(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        Ok(done.rows_affected())
     }
 
     /// Says that the run goes on; hears whether it may.

@@ -206,11 +206,7 @@ impl Store {
     }
 
     /// A sending that nobody will finish.
-    async fn doubt(
-        &self,
-        tx: &mut AnyConnection,
-        key: &DeliveryKey,
-    ) -> Result<(), StoreError> {
+    async fn doubt(&self, tx: &mut AnyConnection, key: &DeliveryKey) -> Result<(), StoreError> {
         let sql = format!("UPDATE deliveries SET state = $8 WHERE {KEY} AND state = $9");
         keyed!(sql, key)
             .bind(DeliveryState::Unknown.name())

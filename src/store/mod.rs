@@ -2,7 +2,9 @@
 //! same statements for both. `tests/servers/store.rs` holds what both must keep.
 
 mod archive;
+mod attempt;
 mod backfills;
+mod cancel;
 mod claim;
 mod error;
 mod group;
@@ -19,7 +21,8 @@ mod suppressions;
 mod vacuum;
 
 pub use archive::Archive;
-pub use claim::{Cancellation, Claimed, OpenRuns, Sign};
+pub use cancel::Cancellation;
+pub use claim::{Claimed, OpenRuns, Sign};
 pub use error::StoreError;
 pub use ledger::{Again, Begin, DeliveryKey, Handing};
 pub use outcomes::Change;

@@ -10,7 +10,10 @@ use std::{
 use sqlx::{AnyConnection, Executor, Row, any::AnyPoolOptions};
 use url::Url;
 
-use super::{Store, StoreError, group::{Turns, Writing}};
+use super::{
+    Store, StoreError,
+    group::{Turns, Writing},
+};
 use crate::secret::Secret;
 
 /// Applied in order, each once; never changed after a release. Numbers below 1000 only add: programs

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AnyConnection, Row};
 
-use super::{Store, StoreError, plan::instant};
+use super::{Store, StoreError, group::Entry, plan::instant};
 
 /// How often it is said that a job still fails.
 const AGAIN: TimeDelta = TimeDelta::hours(24);
@@ -40,42 +40,12 @@ impl Store {
         has_failed: bool,
         now: DateTime<Utc>,
     ) -> Result<Change, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let sql = "SELECT failures, since_ms, told_ms FROM outcomes WHERE job = $1";
-        let row = sqlx::query(sql)
-            .bind(job)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        let Some(row) = row else {
-            if has_failed {
-                self.set_outcome(&mut tx, job, 1, now, now).await?;
-                tx.commit().await.map_err(self.wrap())?;
-                return Ok(Change::Fails);
-            }
-            return Ok(Change::None);
+        let outcome = Outcome {
+            job,
+            has_failed,
+            now,
         };
-        let failures = self.count(&row, "failures")?;
-        let since = instant(row.try_get("since_ms").map_err(self.wrap())?);
-        let told = instant(row.try_get("told_ms").map_err(self.wrap())?);
-        let change = if !has_failed {
-            sqlx::query("DELETE FROM outcomes WHERE job = $1")
-                .bind(job)
-                .execute(&mut *tx)
-                .await
-                .map_err(self.wrap())?;
-            Change::Recovered { failures, since }
-        } else if now - told >= AGAIN {
-            let failures = failures + 1;
-            self.set_outcome(&mut tx, job, failures, since, now).await?;
-            Change::StillFails { failures, since }
-        } else {
-            self.set_outcome(&mut tx, job, failures + 1, since, told)
-                .await?;
-            Change::None
-        };
-        tx.commit().await.map_err(self.wrap())?;
-        Ok(change)
+        self.enter(outcome).await
     }
 
     async fn set_outcome(
@@ -98,5 +68,57 @@ impl Store {
             .await
             .map_err(self.wrap())?;
         Ok(())
+    }
+}
+
+/// How a run of a job ended.
+struct Outcome<'a> {
+    job: &'a str,
+    has_failed: bool,
+    now: DateTime<Utc>,
+}
+
+impl Entry for Outcome<'_> {
+    type Answer = Change;
+
+    const READS_FIRST: bool = true;
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<Change, StoreError> {
+        let Self {
+            job,
+            has_failed,
+            now,
+        } = *self;
+        let sql = "SELECT failures, since_ms, told_ms FROM outcomes WHERE job = $1";
+        let row = sqlx::query(sql)
+            .bind(job)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        let Some(row) = row else {
+            if has_failed {
+                store.set_outcome(tx, job, 1, now, now).await?;
+                return Ok(Change::Fails);
+            }
+            return Ok(Change::None);
+        };
+        let failures = store.count(&row, "failures")?;
+        let since = instant(row.try_get("since_ms").map_err(store.wrap())?);
+        let told = instant(row.try_get("told_ms").map_err(store.wrap())?);
+        if !has_failed {
+            sqlx::query("DELETE FROM outcomes WHERE job = $1")
+                .bind(job)
+                .execute(&mut *tx)
+                .await
+                .map_err(store.wrap())?;
+            return Ok(Change::Recovered { failures, since });
+        }
+        let failures = failures + 1;
+        if now - told >= AGAIN {
+            store.set_outcome(tx, job, failures, since, now).await?;
+            return Ok(Change::StillFails { failures, since });
+        }
+        store.set_outcome(tx, job, failures, since, told).await?;
+        Ok(Change::None)
     }
 }

@@ -309,8 +309,8 @@ pub(super) fn together<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
 fn rows(count: usize, kinds: &[&str]) -> String {
     let row = |row: usize| {
         let places = kinds.iter().enumerate();
-        let places = places
-            .map(|(n, kind)| format!("CAST(${} AS {kind})", row * kinds.len() + n + 1));
+        let places =
+            places.map(|(n, kind)| format!("CAST(${} AS {kind})", row * kinds.len() + n + 1));
         format!("({})", places.collect::<Vec<_>>().join(", "))
     };
     (0..count).map(row).collect::<Vec<_>>().join(", ")

@@ -32,7 +32,11 @@ fn line(text: &'static str) -> Line {
 impl Entry for Line {
     type Answer = &'static str;
 
-    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<&'static str, StoreError> {
+    async fn write(
+        &self,
+        store: &Store,
+        tx: &mut AnyConnection,
+    ) -> Result<&'static str, StoreError> {
         self.times.fetch_add(1, Ordering::Relaxed);
         let sql = "INSERT INTO suppressions (address, reason, added_ms) VALUES ($1, '', 0)";
         sqlx::query(sql)
@@ -121,13 +125,23 @@ async fn an_error_in_a_group_undoes_only_its_own_entry() {
     for answer in spawn_together(&store, &all).await {
         answers.push(answer.await.unwrap().map_err(|error| error.to_string()));
     }
-    assert!(answers[1].as_ref().unwrap_err().contains("`b`"), "{answers:?}");
+    assert!(
+        answers[1].as_ref().unwrap_err().contains("`b`"),
+        "{answers:?}"
+    );
     // Which of the two that are the same comes first is open once they are written by themselves
     let same = [&answers[0], &answers[2]];
-    assert_eq!(same.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+    assert_eq!(
+        same.iter().filter(|answer| answer.is_ok()).count(),
+        1,
+        "{answers:?}"
+    );
     assert_eq!(answers[3].as_ref().unwrap(), &"d");
     assert_eq!(lines(&store).await, ["a", "d"]);
-    assert!(before.times.load(Ordering::Relaxed) > 1, "it was not in the group");
+    assert!(
+        before.times.load(Ordering::Relaxed) > 1,
+        "it was not in the group"
+    );
 }
 
 #[tokio::test]
@@ -177,7 +191,10 @@ async fn of_many_at_once_each_is_written_once() {
     let texts: Vec<&'static str> = (0..300)
         .map(|n| &*Box::leak(format!("{n:03}").into_boxed_str()))
         .collect();
-    let all: Vec<_> = texts.iter().map(|text| spawn(&store, &line(text))).collect();
+    let all: Vec<_> = texts
+        .iter()
+        .map(|text| spawn(&store, &line(text)))
+        .collect();
     // Callers that go away at any point leave whole entries, or none
     for each in all.iter().skip(200) {
         each.abort();
@@ -187,5 +204,9 @@ async fn of_many_at_once_each_is_written_once() {
     }
     let found = lines(&store).await;
     assert!(found.len() >= 200, "{}", found.len());
-    assert!(texts[..200].iter().all(|text| found.contains(&(*text).to_owned())));
+    assert!(
+        texts[..200]
+            .iter()
+            .all(|text| found.contains(&(*text).to_owned()))
+    );
 }

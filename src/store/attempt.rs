@@ -1,0 +1,95 @@
+//! Attempts of runs: how often each was tried, when, and why not the last time.
+
+use chrono::{DateTime, Utc};
+use sqlx::{AnyConnection, Row};
+
+use super::{Store, StoreError, claim::taken_over, group::Entry};
+
+impl Store {
+    /// Begins an attempt; its number, from 1.
+    ///
+    /// # Errors
+    /// [`StoreError::TakenOver`]: the run is another's now.
+    pub async fn start_attempt(&self, run: &str, now: DateTime<Utc>) -> Result<u32, StoreError> {
+        self.enter(AttemptStart { run, now }).await
+    }
+
+    /// Ends the attempt that is under way; `error` says why another one is needed.
+    pub async fn end_attempt(
+        &self,
+        run: &str,
+        error: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.enter(AttemptEnd { run, error, now }).await
+    }
+
+    pub(super) async fn close_attempt(
+        &self,
+        tx: &mut AnyConnection,
+        run: &str,
+        error: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE attempts SET ended_ms = $1, error = $2 WHERE run_id = $3 AND ended_ms IS NULL";
+        sqlx::query(sql)
+            .bind(now.timestamp_millis())
+            .bind(error.map(str::to_owned))
+            .bind(run)
+            .execute(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
+        Ok(())
+    }
+}
+
+/// An attempt that begins.
+struct AttemptStart<'a> {
+    run: &'a str,
+    now: DateTime<Utc>,
+}
+
+impl Entry for AttemptStart<'_> {
+    type Answer = u32;
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<u32, StoreError> {
+        let sql = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
+            AND fence = $3 AND state = 'running' RETURNING attempts";
+        let row = sqlx::query(sql)
+            .bind(store.alive_until(self.now))
+            .bind(self.run)
+            .bind(store.fence_of(self.run))
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        let row = row.ok_or_else(|| taken_over(self.run))?;
+        let number: i64 = row.try_get("attempts").map_err(store.wrap())?;
+        sqlx::query("INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)")
+            .bind(self.run)
+            .bind(number)
+            .bind(self.now.timestamp_millis())
+            .execute(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+}
+
+/// An attempt that ends, and its run goes on.
+struct AttemptEnd<'a> {
+    run: &'a str,
+    error: Option<&'a str>,
+    now: DateTime<Utc>,
+}
+
+impl Entry for AttemptEnd<'_> {
+    type Answer = ();
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
+        store.hold(tx, self.run).await?;
+        store
+            .close_attempt(tx, self.run, self.error, self.now)
+            .await
+    }
+}
