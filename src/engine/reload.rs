@@ -182,19 +182,26 @@ impl JobFiles {
         named.collect()
     }
 
-    /// Of the files that were there the next few.
+    /// Of the files that were there the next few are looked at: those that have changed.
     fn next(&mut self) -> BTreeMap<String, Seen> {
         let after = (Bound::Excluded(self.looked_at.as_str()), Bound::Unbounded);
         let next = self.seen.range::<str, _>(after).take(AT_ONCE);
-        let looked = next.map(|(name, seen)| {
-            let file = format!("jobs/{name}.{}", seen.extension);
-            let stamp = stamp(&self.root.join(file));
-            (name.clone(), Seen { stamp, ..*seen })
-        });
-        let looked: BTreeMap<String, Seen> = looked.collect();
-        let last = looked.keys().next_back().cloned();
-        self.looked_at = last.filter(|_| looked.len() == AT_ONCE).unwrap_or_default();
-        looked
+        let (mut path, mut file) = (self.root.join("jobs/x"), String::new());
+        let (mut changed, mut last, mut count) = (BTreeMap::new(), "", 0);
+        for (name, seen) in next {
+            file.clear();
+            for part in [name.as_str(), ".", seen.extension] {
+                file.push_str(part);
+            }
+            path.set_file_name(&file);
+            let stamp = stamp(&path);
+            if stamp != seen.stamp {
+                changed.insert(name.clone(), Seen { stamp, ..*seen });
+            }
+            (last, count) = (name.as_str(), count + 1);
+        }
+        self.looked_at = if count == AT_ONCE { last } else { "" }.to_owned();
+        changed
     }
 }
 

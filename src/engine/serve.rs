@@ -22,8 +22,11 @@ use crate::{
     store::{Claimed, Runner},
 };
 
-/// How often files are looked at, watermarks read again, and dead runners looked for.
+/// How often files are looked at, what others did to watermarks, and dead runners.
 const LOOK: TimeDelta = TimeDelta::seconds(5);
+
+/// Watermarks for each thousand jobs later: their sum takes a millisecond.
+const LOOK_PER_THOUSAND: TimeDelta = TimeDelta::seconds(1);
 
 /// How long the store may take for one turn before it counts as away.
 const STORE: Duration = Duration::from_secs(20);
@@ -53,6 +56,7 @@ struct Service<'a> {
     runs: JoinSet<Ended>,
     hand_back: CancellationToken,
     looked: DateTime<Utc>,
+    refreshed: DateTime<Utc>,
     signed_in: DateTime<Utc>,
     vacuumed: DateTime<Utc>,
 }
@@ -142,6 +146,7 @@ impl<'a> Service<'a> {
             runs: JoinSet::new(),
             hand_back: CancellationToken::new(),
             looked: DateTime::<Utc>::MIN_UTC,
+            refreshed: DateTime::<Utc>::MIN_UTC,
             signed_in: DateTime::<Utc>::MIN_UTC,
             vacuumed: now,
         }
@@ -167,6 +172,9 @@ impl<'a> Service<'a> {
         if self.is_time_to_look(now) {
             self.looked = now;
             self.take_over(now).await?;
+        }
+        if self.is_time_to_refresh(now) {
+            self.refreshed = now;
             self.planner.refresh(self.engine).await?;
         }
         self.planner.plan(self.engine, &self.status).await?;
@@ -193,6 +201,11 @@ impl<'a> Service<'a> {
 
     fn is_time_to_look(&self, now: DateTime<Utc>) -> bool {
         now < self.looked || now - self.looked >= LOOK
+    }
+
+    fn is_time_to_refresh(&self, now: DateTime<Utc>) -> bool {
+        let thousands = i32::try_from(self.planner.scheduled() / 1000).unwrap_or(i32::MAX);
+        now < self.refreshed || now - self.refreshed >= LOOK + LOOK_PER_THOUSAND * thousands
     }
 
     /// Takes up job files that have changed. A broken one keeps its last good version.

@@ -54,24 +54,20 @@ impl Entry for AttemptStart<'_> {
     type Answer = u32;
 
     async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<u32, StoreError> {
-        let sql = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
+        let update = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
             AND fence = $3 AND state = 'running' RETURNING attempts";
-        let row = sqlx::query(sql)
-            .bind(store.alive_until(self.now))
-            .bind(self.run)
-            .bind(store.fence_of(self.run))
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(store.wrap())?;
-        let row = row.ok_or_else(|| taken_over(self.run))?;
+        let insert = "INSERT INTO attempts (run_id, number, started_ms)
+            SELECT id, attempts, $4 FROM runs WHERE id = $2 AND fence = $3 AND state = 'running'";
+        let rows = store.both(tx, [update, insert], |query| {
+            query
+                .bind(store.alive_until(self.now))
+                .bind(self.run)
+                .bind(store.fence_of(self.run))
+                .bind(self.now.timestamp_millis())
+        });
+        let rows = rows.await?;
+        let row = rows.first().ok_or_else(|| taken_over(self.run))?;
         let number: i64 = row.try_get("attempts").map_err(store.wrap())?;
-        sqlx::query("INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)")
-            .bind(self.run)
-            .bind(number)
-            .bind(self.now.timestamp_millis())
-            .execute(&mut *tx)
-            .await
-            .map_err(store.wrap())?;
         Ok(u32::try_from(number).unwrap_or(u32::MAX))
     }
 }

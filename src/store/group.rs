@@ -11,10 +11,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use sqlx::{Any, AnyConnection, Transaction};
+use sqlx::{
+    Any, AnyConnection, Transaction,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{Store, StoreError, open::Backend};
+use super::{Store, StoreError, open::Backend, plan::query};
 
 /// Something that is written as a whole. It may be written more than once, if it was undone before.
 pub(super) trait Entry: Sync {
@@ -170,6 +174,26 @@ impl Store {
         })
         .await;
         Ok(end.get().copied().unwrap_or(false).then_some(answer))
+    }
+
+    /// Two statements with the same values; the rows of the first, as the second gives none. `SQLite`
+    /// hears both at once: a message to its thread and back takes longer than a statement.
+    pub(super) async fn both<'q>(
+        &self,
+        tx: &mut AnyConnection,
+        statements: [&'static str; 2],
+        bind: impl Fn(Query<'q, Any, AnyArguments>) -> Query<'q, Any, AnyArguments> + Send,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let [first, second] = statements;
+        if self.backend == Backend::Sqlite {
+            let both = bind(query(format!("{first}; {second}")));
+            return both.fetch_all(&mut *tx).await.map_err(self.wrap());
+        }
+        let rows = bind(sqlx::query(first)).fetch_all(&mut *tx).await;
+        let rows = rows.map_err(self.wrap())?;
+        let done = bind(sqlx::query(second)).execute(&mut *tx).await;
+        done.map_err(self.wrap())?;
+        Ok(rows)
     }
 
     async fn begin_group(&self) -> Result<Group, StoreError> {

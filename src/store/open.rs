@@ -69,7 +69,10 @@ impl Store {
             })?;
         }
         let url = format!("sqlite://{}?mode=rwc", file.display());
-        let options = AnyPoolOptions::new().max_connections(4);
+        // A file does not hang up
+        let options = AnyPoolOptions::new()
+            .max_connections(4)
+            .test_before_acquire(false);
         Self::connect(options, &url, file.to_owned(), Backend::Sqlite).await
     }
 

@@ -291,8 +291,9 @@ const QUEUED: [(&str, &str); 16] = [
     ("ended_ms", "BIGINT"),
 ];
 
-/// So many rows go into one statement: few enough different statements to be kept prepared.
-const ROWS: [usize; 3] = [50, 10, 1];
+/// So many rows go into one statement: few enough different statements to be kept prepared, and few
+/// enough values, each of which sqlx looks up among all of them.
+const ROWS: [usize; 3] = [16, 4, 1];
 
 /// The same entries in pieces of [`ROWS`], in order.
 pub(super) fn together<T>(all: &[T]) -> impl Iterator<Item = &[T]> {

@@ -234,9 +234,6 @@ impl Entry for RunEnd<'_> {
     async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
         let run = self.run;
         let is_doubted = self.close(store, tx).await?;
-        store
-            .close_attempt(tx, &run.id, run.error.as_deref(), self.now)
-            .await?;
         // Whatever the ledger still says is being handed over, nobody hands over any more
         if is_doubted {
             store.doubt_deliveries(tx, &run.id).await?;
@@ -263,31 +260,34 @@ impl Entry for RunEnd<'_> {
 }
 
 impl RunEnd<'_> {
-    /// Closes the run, which must be this runner's; whether a mail of it is still being handed over.
+    /// Closes the run, which must be this runner's, and its attempt; whether a mail of it is still
+    /// being handed over.
     async fn close(&self, store: &Store, tx: &mut AnyConnection) -> Result<bool, StoreError> {
         let run = self.run;
         let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let sql = "UPDATE runs SET state = $1, attempts = $2, requests = $3, retries = $4,
+        let update = "UPDATE runs SET state = $1, attempts = $2, requests = $3, retries = $4,
             row_count = $5, duration_ms = $6, error = $7, ended_ms = $8
             WHERE id = $9 AND fence = $10 AND state = 'running'
             RETURNING CASE WHEN EXISTS (SELECT 1 FROM deliveries AS d WHERE d.run_id = runs.id
             AND d.state = $11) THEN 1 ELSE 0 END AS is_doubted";
-        let row = sqlx::query(sql)
-            .bind(run.state.name())
-            .bind(i64::from(run.attempts))
-            .bind(whole(run.requests))
-            .bind(whole(run.retries))
-            .bind(whole(run.rows))
-            .bind(whole(run.duration_ms))
-            .bind(run.error.clone())
-            .bind(self.now.timestamp_millis())
-            .bind(&run.id)
-            .bind(store.fence_of(&run.id))
-            .bind(DeliveryState::Pending.name())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(store.wrap())?;
-        let row = row.ok_or_else(|| taken_over(&run.id))?;
+        let close =
+            "UPDATE attempts SET ended_ms = $8, error = $7 WHERE run_id = $9 AND ended_ms IS NULL";
+        let rows = store.both(tx, [update, close], |query| {
+            query
+                .bind(run.state.name())
+                .bind(i64::from(run.attempts))
+                .bind(whole(run.requests))
+                .bind(whole(run.retries))
+                .bind(whole(run.rows))
+                .bind(whole(run.duration_ms))
+                .bind(run.error.clone())
+                .bind(self.now.timestamp_millis())
+                .bind(&run.id)
+                .bind(store.fence_of(&run.id))
+                .bind(DeliveryState::Pending.name())
+        });
+        let rows = rows.await?;
+        let row = rows.first().ok_or_else(|| taken_over(&run.id))?;
         let is_doubted: i64 = row.try_get("is_doubted").map_err(store.wrap())?;
         Ok(is_doubted == 1)
     }
