@@ -145,6 +145,9 @@ impl Planner {
                 is_paused: false,
             });
             entry.look(now);
+            if let Some(marks) = &mut self.marks {
+                marks.moved(job);
+            }
             count(job, status);
             entry.tell_missed(engine, job);
         }

@@ -39,6 +39,18 @@ pub struct Marks {
     paused_sum_ms: i64,
 }
 
+/// Of milliseconds the highest digits are left out of sums: those of millions of jobs fit.
+const SUMMED_MS: i64 = 1_000_000_000_000;
+
+impl Marks {
+    /// What they are once this job's watermark has moved, if nobody else moves one.
+    pub fn moved(&mut self, planned: &Planned) {
+        let of = |at: DateTime<Utc>| at.timestamp_millis() % SUMMED_MS;
+        self.jobs += i64::from(planned.seen.is_none());
+        self.sum_ms += of(planned.watermark) - planned.seen.map_or(0, of);
+    }
+}
+
 /// A run that waits for a runner, or is recorded as skipped.
 #[derive(Debug, Clone)]
 pub struct Queued {
@@ -93,12 +105,13 @@ impl Store {
 
     /// What changes when a watermark moves.
     pub async fn marks(&self) -> Result<Marks, StoreError> {
-        // Of milliseconds the days are left out: a million jobs have a sum that fits
-        let sql = "SELECT COUNT(*) AS jobs, COUNT(paused_ms) AS paused,
-            CAST(COALESCE(SUM(watermark_ms % 1000000000000), 0) AS BIGINT) AS sum_ms,
-            CAST(COALESCE(SUM(paused_ms % 1000000000000), 0) AS BIGINT) AS paused_sum_ms
-            FROM schedules";
-        let row = sqlx::query(sql)
+        let sql = format!(
+            "SELECT COUNT(*) AS jobs, COUNT(paused_ms) AS paused,
+            CAST(COALESCE(SUM(watermark_ms % {SUMMED_MS}), 0) AS BIGINT) AS sum_ms,
+            CAST(COALESCE(SUM(paused_ms % {SUMMED_MS}), 0) AS BIGINT) AS paused_sum_ms
+            FROM schedules"
+        );
+        let row = query(sql)
             .fetch_one(&self.pool)
             .await
             .map_err(self.wrap())?;
@@ -119,7 +132,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<bool>, StoreError> {
         let mut moved = Vec::with_capacity(planned.len());
-        for some in planned.chunks(TOGETHER) {
+        for some in pieces(planned) {
             let mut tx = self.begin_write().await?;
             let jobs = self.move_watermarks(&mut tx, some).await?;
             let is_moved = |job: &&Planned| jobs.contains(&job.job);
@@ -269,6 +282,21 @@ impl Store {
         }
         Ok(inserted)
     }
+}
+
+/// What is planned in one transaction: some jobs, each once.
+fn pieces(planned: &[Planned]) -> Vec<&[Planned]> {
+    let (mut pieces, mut start, mut jobs) = (Vec::new(), 0, BTreeSet::new());
+    for (n, job) in planned.iter().enumerate() {
+        if n - start == TOGETHER || jobs.contains(job.job.as_str()) {
+            pieces.push(&planned[start..n]);
+            start = n;
+            jobs.clear();
+        }
+        jobs.insert(job.job.as_str());
+    }
+    pieces.extend(Some(&planned[start..]).filter(|last| !last.is_empty()));
+    pieces
 }
 
 /// Columns of a run that waits, in the order in which they are bound.
