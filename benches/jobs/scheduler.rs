@@ -7,6 +7,7 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -16,9 +17,10 @@ use clap::Args;
 use databuddy_jobs::{
     clock::Clock,
     domain::run::{RunRecord, RunState, Trigger, WindowRecord},
-    store::{Planned, Queued, Store},
+    store::{Claimed, Planned, Queued, Store, StoreError},
 };
 use sqlx::Row;
+use tokio::task::JoinSet;
 
 use super::{Result, machine};
 
@@ -37,19 +39,29 @@ pub(crate) struct SchedulerArgs {
     /// Runs that do nothing
     #[arg(long, default_value_t = 10_000)]
     runs: usize,
+    /// Runs under way at once, of those that do nothing: `runner.max_runs` of the service
+    #[arg(long, value_delimiter = ',', default_values_t = [8, 64, 256])]
+    at_once: Vec<usize>,
+    /// Only the runs that do nothing
+    #[arg(long)]
+    store_only: bool,
 }
 
 /// Measures and prints a table.
 pub(crate) fn run(args: &SchedulerArgs, binary: &Path) -> Result<()> {
     println!("{}\n", machine::remark());
     println!("| {} jobs | measured | goal |\n|---|---|---|", args.jobs);
-    service(args, binary)?;
+    if !args.store_only {
+        service(args, binary)?;
+    }
     let runtime = tokio::runtime::Runtime::new()?;
-    let seconds = runtime.block_on(noop_runs(args.runs))?;
-    println!(
-        "| runs that do nothing, each claimed, attempted and finished in SQLite | {:.0}/s | ≥ 5 000/s |",
-        args.runs as f64 / seconds
-    );
+    for at_once in &args.at_once {
+        let seconds = runtime.block_on(noop_runs(args.runs, *at_once))?;
+        println!(
+            "| runs that do nothing, each claimed, attempted and finished in SQLite, {at_once} at once | {:.0}/s | ≥ 5 000/s |",
+            args.runs as f64 / seconds
+        );
+    }
     Ok(())
 }
 
@@ -205,26 +217,46 @@ async fn lateness(folder: &Path) -> Result<Vec<i64>> {
     rows.iter().map(|row| Ok(row.try_get("late")?)).collect()
 }
 
-/// Seconds that so many runs take from the queue to their end.
-async fn noop_runs(runs: usize) -> Result<f64> {
+/// Seconds that so many runs take from the queue to their end. They are claimed and run as the service
+/// does it: so many at once, each a task, and others claimed as soon as some have ended.
+async fn noop_runs(runs: usize, at_once: usize) -> Result<f64> {
     let folder = tempfile::tempdir()?;
-    let store = Store::open(&folder.path().join("s.db")).await?;
+    let store = Arc::new(Store::open(&folder.path().join("s.db")).await?);
     let now = Clock::system().now();
     let planned: Vec<Planned> = (0..runs).map(|n| planned(n, now)).collect();
     let started = Instant::now();
     store.plan(&planned, now).await?;
+    let (mut at_work, mut done) = (JoinSet::new(), 0);
     loop {
-        let claimed = store.claim("bench", None, &[], 256, |_| true, now).await?;
-        if claimed.is_empty() {
-            break;
+        let room = at_once - at_work.len();
+        for run in store.claim("bench", None, &[], room, |_| true, now).await? {
+            at_work.spawn(noop_run(Arc::clone(&store), run, now));
         }
-        for run in claimed {
-            store.start_attempt(&run.id, now).await?;
-            let record = record(run.id, run.job, RunState::Succeeded);
-            store.finish_run(&record, now).await?;
+        let Some(ended) = at_work.join_next().await else {
+            break;
+        };
+        ended??;
+        done += 1;
+        while let Some(ended) = at_work.try_join_next() {
+            ended??;
+            done += 1;
         }
     }
-    Ok(started.elapsed().as_secs_f64())
+    if done == runs {
+        Ok(started.elapsed().as_secs_f64())
+    } else {
+        Err(format!("{done} of {runs} runs ended").into())
+    }
+}
+
+async fn noop_run(
+    store: Arc<Store>,
+    run: Claimed,
+    now: DateTime<Utc>,
+) -> std::result::Result<(), StoreError> {
+    store.start_attempt(&run.id, now).await?;
+    let record = record(run.id, run.job, RunState::Succeeded);
+    store.finish_run(&record, now).await
 }
 
 fn planned(n: usize, now: DateTime<Utc>) -> Planned {

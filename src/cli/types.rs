@@ -86,7 +86,7 @@ fn describe(name: &str, catalog: &Catalog) -> Result<Value, CliError> {
         "server_name_with_granularity": dated,
         "is_listed": listed.is_some(),
         "columns": columns.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect::<Vec<_>>(),
-        "filter_fields": filters.or_else(|| knowledge_of(name).map(|k| k.filter_fields.into_iter().collect())),
+        "filter_fields": filters.or_else(|| knowledge_of(name).map(|k| k.filter_fields.iter().cloned().collect())),
         "measured": known.map(|k| json!({
             "limit": k.honours_limit, "page": k.honours_page, "hourly": k.has_hours,
             "filters": match k.filters {

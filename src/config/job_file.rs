@@ -1,6 +1,9 @@
 //! One job file: from its text to a job, with every problem on the way.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 use schemars::SchemaGenerator;
 use serde_json::Value;
@@ -25,7 +28,7 @@ pub(super) struct Surroundings<'a> {
     /// The environment.
     pub(super) env: &'a Environment,
     /// The settings, for their `defaults`.
-    pub(super) settings: &'a Source,
+    pub(super) settings: &'a Arc<Source>,
     /// Whether the embedded API is used, which has a key of its own.
     pub(super) sandbox: bool,
     /// `--set`: dotted paths with their values.
@@ -37,8 +40,11 @@ pub(super) struct Surroundings<'a> {
 pub struct JobSource {
     /// The job's name.
     pub name: String,
-    source: Source,
-    defaults: Option<Source>,
+    file: PathBuf,
+    /// Of a file without problems it is forgotten, and read again when a place in it is asked for:
+    /// thousands of texts are not kept for that.
+    source: OnceLock<Source>,
+    defaults: Option<Arc<Source>>,
     set: Vec<(String, String)>,
     hidden: Vec<String>,
 }
@@ -67,12 +73,13 @@ pub(super) fn read(path: &Path, schema: &Value, around: &Surroundings<'_>) -> Re
     let mut value = source.value.clone();
     let mut source = JobSource {
         name: name.clone().into_owned(),
-        source,
+        file: path.to_owned(),
+        source: OnceLock::from(source),
         defaults: around
             .settings
             .value
             .get("defaults")
-            .map(|_| around.settings.clone()),
+            .map(|_| Arc::clone(around.settings)),
         set: around.set.to_vec(),
         hidden: Vec::new(),
     };
@@ -131,8 +138,12 @@ pub(super) fn read(path: &Path, schema: &Value, around: &Surroundings<'_>) -> Re
     let (job, findings, warnings) =
         together::to_job(keys, &name, path, around.root, definition_hash);
     let problems = source.problems(&findings);
+    let warnings = source.problems(&warnings);
+    if problems.is_empty() {
+        source.source = OnceLock::new();
+    }
     ReadJob {
-        warnings: source.problems(&warnings),
+        warnings,
         job: job.filter(|_| problems.is_empty()),
         problems,
         source,
@@ -158,12 +169,17 @@ impl JobSource {
         message: impl Into<String>,
         hint: Option<String>,
     ) -> Problem {
-        let whole = self.source.value.pointer(pointer);
+        let whole = self.source().value.pointer(pointer);
         let text = whole.and_then(Value::as_str).unwrap_or_default().to_owned();
         self.problem(&Finding {
             part: Some((text, part)),
             ..Finding::value(pointer, message, hint)
         })
+    }
+
+    fn source(&self) -> &Source {
+        self.source
+            .get_or_init(|| Source::read(self.file.clone()).0)
     }
 
     fn problems(&self, findings: &[Finding]) -> Vec<Problem> {
@@ -185,8 +201,8 @@ impl JobSource {
             let shown = format!("--set {path}={value}");
             return Problem::of_file(redact(&shown, &self.hidden), finding.message, finding.hint);
         }
-        if let Some(place) = self.source.place(&finding, true) {
-            return self.source.problem(&finding, place);
+        if let Some(place) = self.source().place(&finding, true) {
+            return self.source().problem(&finding, place);
         }
         let in_defaults = Finding {
             pointer: format!("/defaults{}", finding.pointer),
@@ -198,8 +214,8 @@ impl JobSource {
         {
             return defaults.problem(&finding, place);
         }
-        let place = self.source.place(&finding, false).unwrap_or(0..0);
-        self.source.problem(&finding, place)
+        let place = self.source().place(&finding, false).unwrap_or(0..0);
+        self.source().problem(&finding, place)
     }
 
     fn failed(self, problems: Vec<Problem>) -> ReadJob {

@@ -25,15 +25,17 @@ pub use reference::{job_reference, settings_reference, type_reference};
 pub use settings::{Auth, MailUrl, RunnerSettings, Settings, WebSettings};
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    num::NonZero,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::Value;
 
 use crate::domain::job::Job;
 use check::nearest;
-use job_file::Surroundings;
+use job_file::{ReadJob, Surroundings};
 
 /// A project's settings and jobs.
 #[derive(Debug)]
@@ -70,6 +72,7 @@ pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project
     let mut problems = Vec::new();
     let schema = job_schema();
     let (source, settings) = settings::read(&root, env, options.sandbox, &schema, &mut problems);
+    let source = Arc::new(source);
     let around = Surroundings {
         root: &root,
         env,
@@ -82,11 +85,10 @@ pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project
     let mut warnings = Vec::new();
     let paths = job_paths(&root, &mut problems);
     let names: Vec<&str> = paths.iter().map(|p| stem(p)).collect();
-    for path in &paths {
-        if !options.only.is_empty() && !options.only.iter().any(|name| name == stem(path)) {
-            continue;
-        }
-        let read = job_file::read(path, &schema, &around);
+    let only: HashSet<&str> = options.only.iter().map(String::as_str).collect();
+    let is_wanted = |path: &&PathBuf| only.is_empty() || only.contains(stem(path));
+    let wanted: Vec<&PathBuf> = paths.iter().filter(is_wanted).collect();
+    for read in read_jobs(&wanted, &schema, &around) {
         problems.extend(read.problems);
         warnings.extend(read.warnings);
         if let Some(job) = read.job {
@@ -94,7 +96,9 @@ pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project
             sources.push(read.source);
         }
     }
-    for wanted in options.only.iter().filter(|w| !names.contains(&w.as_str())) {
+    let known: HashSet<&str> = names.iter().copied().collect();
+    let is_unknown = |wanted: &&String| !known.contains(wanted.as_str());
+    for wanted in options.only.iter().filter(is_unknown) {
         let hint = match nearest(wanted, names.iter().copied()) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("there are {}", names.join(", ")),
@@ -133,6 +137,30 @@ pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project
         (_, Some(problems)) => Err(problems),
         (None, None) => unreachable!("settings are missing only where there are problems"),
     }
+}
+
+/// Files that are worth a thread of their own.
+const WORTH_A_THREAD: usize = 250;
+
+/// Reads job files, on all cores where they are many; in their order.
+fn read_jobs(paths: &[&PathBuf], schema: &Value, around: &Surroundings<'_>) -> Vec<ReadJob> {
+    let read = |paths: &[&PathBuf]| -> Vec<ReadJob> {
+        let each = paths.iter();
+        each.map(|path| job_file::read(path, schema, around))
+            .collect()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = cores.min(paths.len() / WORTH_A_THREAD);
+    if threads < 2 {
+        return read(paths);
+    }
+    std::thread::scope(|scope| {
+        let parts = paths.chunks(paths.len().div_ceil(threads));
+        let running: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+        let read = running.into_iter().map(|thread| thread.join());
+        read.flat_map(|jobs| jobs.expect("reading a file does not panic"))
+            .collect()
+    })
 }
 
 /// Reads the settings of a project alone: its jobs may be missing or broken.

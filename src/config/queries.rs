@@ -1,6 +1,6 @@
 //! Queries: query types and custom queries, with what is known of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ fn to_query(
             check_keys_beside_custom(pointer, &keys, &links, notes);
             let custom = to_custom(&format!("{pointer}/custom"), custom, notes);
             let known = knowledge_of_custom(&custom);
-            (Source::Custom(custom), Some(known))
+            (Source::Custom(custom), Some(Arc::new(known)))
         }
         (Some(_), Some(_)) => {
             let hint = "remove one of the two".to_owned();
@@ -118,11 +118,11 @@ fn to_query(
     let parameter = query.source_name().to_owned();
     for (place, keys) in keys.filters.into_iter().enumerate() {
         let pointer = format!("{pointer}/filters/{place}");
-        let filter = to_filter(&pointer, keys, &parameter, known.as_ref(), notes);
+        let filter = to_filter(&pointer, keys, &parameter, known.as_deref(), notes);
         query.filters.push(filter);
     }
     for (column, kind) in keys.columns {
-        check_column(pointer, &column, &parameter, known.as_ref(), notes);
+        check_column(pointer, &column, &parameter, known.as_deref(), notes);
         query.columns.insert(column, kind.value());
     }
     query.name = keys.name.map_or(parameter, |name| name.0);
@@ -151,7 +151,7 @@ fn check_parameter(
     parameter: &str,
     links: &[String],
     notes: &mut Notes,
-) -> Option<Knowledge> {
+) -> Option<Arc<Knowledge>> {
     let is_of_links = parameter.starts_with("link_");
     if is_of_links && links.is_empty() {
         let message =

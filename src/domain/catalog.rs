@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use super::query::{ColumnType, Granularity};
@@ -172,8 +172,20 @@ const SEED_COLUMNS: [&str; 20] = [
     "session_id",
 ];
 
-/// What is known of a query type of the seed or of the measured table; `None` of any other.
-pub fn knowledge_of(parameter: &str) -> Option<Knowledge> {
+/// What is known of a query type of the seed or of the measured table; `None` of any other. Put
+/// together once a type: thousands of jobs ask for the same few.
+pub fn knowledge_of(parameter: &str) -> Option<Arc<Knowledge>> {
+    static KNOWN: Mutex<BTreeMap<String, Arc<Knowledge>>> = Mutex::new(BTreeMap::new());
+    let lock = || KNOWN.lock().expect("nothing panics while it is held");
+    if let Some(known) = lock().get(parameter) {
+        return Some(Arc::clone(known));
+    }
+    let known = Arc::new(gather(parameter)?);
+    lock().insert(parameter.to_owned(), Arc::clone(&known));
+    Some(known)
+}
+
+fn gather(parameter: &str) -> Option<Knowledge> {
     let seed = SEED_NAMES.iter().find(|(name, _, _)| *name == parameter);
     let mut names: Vec<&str> = Vec::new();
     let mut columns: BTreeSet<&str> = BTreeSet::new();

@@ -4,7 +4,11 @@
 //! what becomes of them. The zone's course is walked here rather than left to croner, so that the
 //! policy is the same for every expression (croner treats `30 2 * * *` and `30 1,2 * * *` differently).
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
@@ -27,9 +31,6 @@ pub struct Schedule {
     pub timezone: Tz,
     /// What becomes of ticks that were missed.
     pub rules: Rules,
-    parsed: Cron,
-    /// It means times of the day, not every hour.
-    has_hours: bool,
 }
 
 /// What a job wants of ticks that are missed, early, or fall where the clocks jump.
@@ -121,18 +122,15 @@ impl Schedule {
     /// # Errors
     /// In words: what is wrong with the expression, or that it is never due.
     pub fn parse(cron: &str, timezone: Tz) -> Result<Self, String> {
-        let schedule = Self {
+        let parsed = Expression::of(cron)?;
+        if !parsed.is_ever_due {
+            return Err(format!("`{cron}` is never due: no such day exists"));
+        }
+        Ok(Self {
             cron: cron.to_owned(),
             timezone,
             rules: Rules::default(),
-            parsed: parse(cron)?,
-            has_hours: has_hours(cron),
-        };
-        // `0 0 31 2 *` parses and is never due: any fixed instant shows it
-        match schedule.next_after(DateTime::UNIX_EPOCH + TimeDelta::days(20_000)) {
-            Some(_) => Ok(schedule),
-            None => Err(format!("`{cron}` is never due: no such day exists")),
-        }
+        })
     }
 
     /// The same with these rules.
@@ -143,16 +141,16 @@ impl Schedule {
 
     /// The first tick after `instant`, or `None` if there is none in the calendar.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<Tick> {
-        let zone = self.timezone;
+        let (zone, parsed) = (self.timezone, self.parsed());
         let second = TimeDelta::seconds(1);
         let mut from = instant.with_nanosecond(0)? + second;
         let mut jump = next_jump(zone, from - second, second);
         loop {
-            if let Some(jump) = jump.take().filter(|jump| self.is_moved_to(jump)) {
+            if let Some(jump) = jump.take().filter(|jump| self.is_moved_to(&parsed, jump)) {
                 return Some(Tick(jump.at));
             }
             let offset = offset_at(from, zone);
-            let wall = self.wall_from((from + offset).naive_utc())?;
+            let wall = parsed.wall_from((from + offset).naive_utc())?;
             let at = wall.and_utc() - offset;
             match next_jump(zone, from, REACH) {
                 // Far away: nothing lies before it, and the clocks may jump on the way
@@ -161,7 +159,7 @@ impl Schedule {
                     from = next.at;
                     jump = Some(next);
                 }
-                _ if self.counts(wall, at) => return Some(Tick(at)),
+                _ if self.counts(&parsed, wall, at) => return Some(Tick(at)),
                 _ => from = at + second,
             }
         }
@@ -170,7 +168,7 @@ impl Schedule {
     /// What is special about one of its ticks.
     pub fn remark(&self, tick: Tick) -> Option<Remark> {
         let wall = (tick.0 + offset_at(tick.0, self.timezone)).naive_utc();
-        if self.wall_from(wall) != Some(wall) {
+        if self.parsed().wall_from(wall) != Some(wall) {
             return Some(Remark::Shifted);
         }
         let (first, _) = twice(wall, self.timezone)?;
@@ -184,7 +182,8 @@ impl Schedule {
     /// A wall time after `from` and before `to` that the clocks left out, where its tick was left out
     /// too.
     pub fn left_out(&self, from: Tick, to: Tick) -> Option<NaiveDateTime> {
-        if !self.has_hours || self.rules.gap == Gap::Shift {
+        let parsed = self.parsed();
+        if !parsed.has_hours || self.rules.gap == Gap::Shift {
             return None;
         }
         let mut at = from.0;
@@ -193,7 +192,7 @@ impl Schedule {
                 at += REACH;
                 continue;
             };
-            let wall = self.wall_from(jump.wall_before)?;
+            let wall = parsed.wall_from(jump.wall_before)?;
             if jump.is_gap() && jump.at <= to.0 && wall < jump.wall_after {
                 return Some(wall);
             }
@@ -220,30 +219,76 @@ impl Schedule {
 
     /// The expression in words, in English.
     pub fn describe(&self) -> String {
-        self.parsed.describe()
+        self.parsed().cron.describe()
+    }
+
+    fn parsed(&self) -> Arc<Expression> {
+        Expression::of(&self.cron).expect("it was parsed when the schedule was made")
+    }
+
+    /// Whether a time that this jump leaves out is moved to its end.
+    fn is_moved_to(&self, parsed: &Expression, jump: &Jump) -> bool {
+        let is_in_gap = |wall| wall < jump.wall_after;
+        parsed.has_hours
+            && self.rules.gap == Gap::Shift
+            && jump.is_gap()
+            && parsed.wall_from(jump.wall_before).is_some_and(is_in_gap)
+    }
+
+    /// Whether a time that is met twice counts this time.
+    fn counts(&self, parsed: &Expression, wall: NaiveDateTime, at: DateTime<Utc>) -> bool {
+        !parsed.has_hours
+            || self.rules.fold == Fold::Both
+            || twice(wall, self.timezone).is_none_or(|(first, _)| first == at)
+    }
+}
+
+/// A cron expression as croner reads it. It takes six kilobytes, most of them years, and jobs have few
+/// different ones: schedules keep the text, and share this.
+#[derive(Debug)]
+struct Expression {
+    cron: Cron,
+    /// It means times of the day, not every hour.
+    has_hours: bool,
+    is_ever_due: bool,
+}
+
+/// So many are kept; then the table begins anew.
+const KEPT: usize = 1_024;
+
+static EXPRESSIONS: Mutex<Option<HashMap<String, Arc<Expression>>>> = Mutex::new(None);
+
+impl Expression {
+    /// # Errors
+    /// In words: what is wrong with it.
+    fn of(text: &str) -> Result<Arc<Self>, String> {
+        let lock = || EXPRESSIONS.lock().expect("nothing panics while it is held");
+        if let Some(known) = lock().as_ref().and_then(|kept| kept.get(text)) {
+            return Ok(Arc::clone(known));
+        }
+        let mut parsed = Self {
+            cron: parse(text)?,
+            has_hours: has_hours(text),
+            is_ever_due: false,
+        };
+        // `0 0 31 2 *` parses and is never due: any fixed instant shows it
+        let any = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        parsed.is_ever_due = parsed.wall_from(any.naive_utc()).is_some();
+        let parsed = Arc::new(parsed);
+        let mut kept = lock();
+        let kept = kept.get_or_insert_default();
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(text.to_owned(), Arc::clone(&parsed));
+        Ok(parsed)
     }
 
     /// The first wall time from `wall` on that the expression means. Clocks do not jump here: it is
     /// read as UTC.
     fn wall_from(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        let next = self.parsed.find_next_occurrence(&wall.and_utc(), true);
+        let next = self.cron.find_next_occurrence(&wall.and_utc(), true);
         next.ok().map(|next| next.naive_utc())
-    }
-
-    /// Whether a time that this jump leaves out is moved to its end.
-    fn is_moved_to(&self, jump: &Jump) -> bool {
-        let is_in_gap = |wall| wall < jump.wall_after;
-        self.has_hours
-            && self.rules.gap == Gap::Shift
-            && jump.is_gap()
-            && self.wall_from(jump.wall_before).is_some_and(is_in_gap)
-    }
-
-    /// Whether a time that is met twice counts this time.
-    fn counts(&self, wall: NaiveDateTime, at: DateTime<Utc>) -> bool {
-        !self.has_hours
-            || self.rules.fold == Fold::Both
-            || twice(wall, self.timezone).is_none_or(|(first, _)| first == at)
     }
 }
 

@@ -15,13 +15,19 @@ use crate::{
         run::{RunRecord, RunState, Trigger},
         schedule::{CatchUp, Overlap, Schedule, Tick},
     },
-    store::{Planned, Queued, Watermark},
+    store::{Marks, Planned, Queued, Watermark},
 };
 
 /// The jobs of the service, and when each is looked at next.
 #[derive(Debug, Default)]
 pub(super) struct Planner {
     jobs: BTreeMap<String, Entry>,
+    /// Jobs with ticks.
+    scheduled: usize,
+    /// Nothing is due before this, of all jobs: they are looked through only then.
+    look: Option<DateTime<Utc>>,
+    /// The watermarks as they were read.
+    marks: Option<Marks>,
 }
 
 #[derive(Debug)]
@@ -58,35 +64,52 @@ impl Planner {
 
     /// How many jobs have ticks.
     pub(super) fn scheduled(&self) -> usize {
-        let jobs = self.jobs.values();
-        jobs.filter(|entry| entry.schedule().is_some()).count()
+        self.scheduled
     }
 
     /// Takes a job up, new or in a new version.
     pub(super) fn put(&mut self, job: Job) {
         let name = job.name.clone();
-        let seen = self.jobs.remove(&name).and_then(|entry| entry.seen);
+        let seen = self.take(&name).and_then(|entry| entry.seen);
         let entry = Entry {
             job: Arc::new(job),
             seen,
             look: Some(DateTime::<Utc>::MIN_UTC),
         };
+        self.scheduled += usize::from(entry.schedule().is_some());
+        self.look = entry.look;
         self.jobs.insert(name, entry);
     }
 
     /// Forgets a job.
     pub(super) fn remove(&mut self, name: &str) {
-        self.jobs.remove(name);
+        self.take(name);
     }
 
-    /// Reads all watermarks: others may have moved them, or paused jobs.
+    fn take(&mut self, name: &str) -> Option<Entry> {
+        let entry = self.jobs.remove(name)?;
+        self.scheduled -= usize::from(entry.schedule().is_some());
+        Some(entry)
+    }
+
+    /// Reads the watermarks if others may have moved them, or paused jobs.
     pub(super) async fn refresh(&mut self, engine: &Engine) -> Result<(), EngineError> {
+        let marks = engine.store.marks().await?;
+        if self.marks.as_ref() != Some(&marks) {
+            self.reread(engine).await?;
+            self.marks = Some(marks);
+        }
+        Ok(())
+    }
+
+    async fn reread(&mut self, engine: &Engine) -> Result<(), EngineError> {
         let mut seen = engine.store.watermarks().await?;
         for (name, entry) in &mut self.jobs {
             let now = seen.remove(name);
             if entry.seen != now {
                 entry.seen = now;
                 entry.look = Some(DateTime::<Utc>::MIN_UTC);
+                self.look = entry.look;
             }
         }
         Ok(())
@@ -99,10 +122,21 @@ impl Planner {
         status: &Status,
     ) -> Result<(), EngineError> {
         let now = engine.clock.now();
-        let is_due = |entry: &Entry| entry.look.is_some_and(|look| look <= now);
-        if !self.jobs.values().any(is_due) {
+        if self.look.is_none_or(|look| look > now) {
             return Ok(());
         }
+        self.plan_due(engine, status, now).await?;
+        self.look = self.jobs.values().filter_map(|entry| entry.look).min();
+        Ok(())
+    }
+
+    async fn plan_due(
+        &mut self,
+        engine: &Engine,
+        status: &Status,
+        now: DateTime<Utc>,
+    ) -> Result<(), EngineError> {
+        let is_due = |entry: &Entry| entry.look.is_some_and(|look| look <= now);
         let busy = engine.store.busy_jobs().await?;
         let mut planned = Vec::new();
         for entry in self.jobs.values_mut().filter(|entry| is_due(entry)) {
@@ -122,11 +156,14 @@ impl Planner {
                 is_paused: false,
             });
             entry.look(now);
+            if let Some(marks) = &mut self.marks {
+                marks.moved(job);
+            }
             count(job, status);
             entry.tell_missed(engine, job);
         }
         if moved.contains(&false) {
-            self.refresh(engine).await?;
+            self.reread(engine).await?;
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs,
+    ops::Bound,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use super::clash::Held;
@@ -13,13 +14,26 @@ use crate::{
     domain::job::Job,
 };
 
+/// Files that are looked at in one go. The folder itself says when a file was added, removed or
+/// replaced; one that is written in place says so alone. Ten thousand files at once every few seconds
+/// are more work than all else that an idle service does.
+const AT_ONCE: usize = 1_000;
+
+/// A file system may give two changes that follow each other the same time.
+const SAME_TIME: Duration = Duration::from_secs(2);
+
 /// The job files of a project, as they were seen last.
 #[derive(Debug)]
 pub struct JobFiles {
     root: PathBuf,
     env: Environment,
     options: Options,
-    seen: BTreeMap<String, Stamp>,
+    seen: BTreeMap<String, Seen>,
+    settings: Stamp,
+    /// When the folder was changed last; `None`: it is looked through again.
+    folder: Option<SystemTime>,
+    /// Up to where files were looked at last.
+    looked_at: String,
     /// Why the file of a job cannot be used, by the job's name.
     pub(super) broken: BTreeMap<String, String>,
     /// Jobs that would write the files of another one, by name.
@@ -27,6 +41,12 @@ pub struct JobFiles {
 }
 
 type Stamp = Option<(SystemTime, u64)>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    extension: &'static str,
+    stamp: Stamp,
+}
 
 /// What has changed.
 #[derive(Debug, Default)]
@@ -48,10 +68,14 @@ impl JobFiles {
             env,
             options,
             seen: BTreeMap::new(),
+            settings: None,
+            folder: None,
+            looked_at: String::new(),
             broken: BTreeMap::new(),
             held: BTreeMap::new(),
         };
-        files.seen = files.stamps();
+        files.settings = stamp(&files.root.join(SETTINGS));
+        files.seen = files.all();
         files
     }
 
@@ -67,26 +91,70 @@ impl JobFiles {
         is_there("yaml") || is_there("yml")
     }
 
-    /// Looks for changes, and reads the files that have changed.
-    pub(super) fn changes(&mut self) -> Changes {
-        let now = self.stamps();
+    /// Looks for changes, and reads the files that have changed: those of the folder, and of those that
+    /// were written in place a thousand at a time.
+    pub(super) fn changes(&mut self, now: SystemTime) -> Changes {
         let mut changes = Changes::default();
-        if now == self.seen {
-            return changes;
-        }
+        let settings = stamp(&self.root.join(SETTINGS));
+        let folder = stamp(&self.root.join("jobs")).map(|(changed, _)| changed);
+        let found = if settings != self.settings || folder.is_none() || folder != self.folder {
+            let found = self.all();
+            self.remove_all_but(&found, &mut changes);
+            found
+        } else {
+            self.next()
+        };
         // `defaults` of the settings are part of every job
-        let all = now.get(SETTINGS) != self.seen.get(SETTINGS);
-        for (name, stamp) in now.iter().filter(|(name, _)| *name != SETTINGS) {
-            if all || self.seen.get(name) != Some(stamp) {
-                self.read(name, &mut changes);
-            }
-        }
-        for name in self.seen.keys().filter(|name| !now.contains_key(*name)) {
-            changes.removed.push(name.clone());
-            changes.broken_changed |= self.broken.remove(name).is_some();
-        }
-        self.seen = now;
+        let all = settings != self.settings;
+        let is_changed = |(name, found): &(String, Seen)| all || self.seen.get(name) != Some(found);
+        let changed: Vec<(String, Seen)> = found.into_iter().filter(is_changed).collect();
+        self.read_together(changed.iter().map(|(name, _)| name), &mut changes);
+        self.seen.extend(changed);
+        self.settings = settings;
+        let is_old = |changed: &SystemTime| {
+            now.duration_since(*changed)
+                .is_ok_and(|age| age > SAME_TIME)
+        };
+        self.folder = folder.filter(is_old);
         changes
+    }
+
+    fn remove_all_but(&mut self, found: &BTreeMap<String, Seen>, changes: &mut Changes) {
+        let gone: Vec<String> = self
+            .seen
+            .keys()
+            .filter(|name| !found.contains_key(*name))
+            .cloned()
+            .collect();
+        for name in gone {
+            self.seen.remove(&name);
+            changes.broken_changed |= self.broken.remove(&name).is_some();
+            changes.removed.push(name);
+        }
+    }
+
+    /// Thousands that all changed are read in one pass, as at the start, unless one of them is broken.
+    fn read_together<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a String> + Clone,
+        changes: &mut Changes,
+    ) {
+        let options = Options {
+            only: names.clone().cloned().collect(),
+            ..self.options.clone()
+        };
+        if options.only.len() > 1
+            && let Ok(mut project) = load(&self.root, &self.env, &options)
+        {
+            for name in names {
+                changes.broken_changed |= self.broken.remove(name).is_some();
+            }
+            changes.put.append(&mut project.jobs);
+            return;
+        }
+        for name in names {
+            self.read(name, changes);
+        }
     }
 
     fn read(&mut self, name: &str, changes: &mut Changes) {
@@ -122,25 +190,149 @@ impl JobFiles {
         )
     }
 
-    fn stamps(&self) -> BTreeMap<String, Stamp> {
-        let stamp = |path: &Path| -> Stamp {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
+    /// The files that are there.
+    fn all(&self) -> BTreeMap<String, Seen> {
         let folder = fs::read_dir(self.root.join("jobs"));
         let paths = folder
             .into_iter()
             .flatten()
             .filter_map(|e| Some(e.ok()?.path()));
-        let jobs = paths.filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"));
-        let named = jobs.filter_map(|path| {
+        let named = paths.filter_map(|path| {
+            let extension = path.extension()?;
+            let extension = EXTENSIONS.into_iter().find(|e| extension == *e)?;
             let name = path.file_stem()?.to_str()?.to_owned();
-            Some((name, stamp(&path)))
+            let stamp = stamp(&path);
+            Some((name, Seen { extension, stamp }))
         });
-        let settings = stamp(&self.root.join(SETTINGS));
-        named.chain([(SETTINGS.to_owned(), settings)]).collect()
+        named.collect()
+    }
+
+    /// Of the files that were there the next few are looked at: those that have changed.
+    fn next(&mut self) -> BTreeMap<String, Seen> {
+        let after = (Bound::Excluded(self.looked_at.as_str()), Bound::Unbounded);
+        let next = self.seen.range::<str, _>(after).take(AT_ONCE);
+        let (mut path, mut file) = (self.root.join("jobs/x"), String::new());
+        let (mut changed, mut last, mut count) = (BTreeMap::new(), "", 0);
+        for (name, seen) in next {
+            file.clear();
+            for part in [name.as_str(), ".", seen.extension] {
+                file.push_str(part);
+            }
+            path.set_file_name(&file);
+            let stamp = stamp(&path);
+            if stamp != seen.stamp {
+                changed.insert(name.clone(), Seen { stamp, ..*seen });
+            }
+            (last, count) = (name.as_str(), count + 1);
+        }
+        self.looked_at = if count == AT_ONCE { last } else { "" }.to_owned();
+        changed
     }
 }
 
-/// Beside the names of jobs, none of which has a dot.
+fn stamp(path: &Path) -> Stamp {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// What job files end in.
+const EXTENSIONS: [&str; 2] = ["yaml", "yml"];
+
 const SETTINGS: &str = "databuddy-jobs.yaml";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: &str =
+        "preset: yesterday\nqueries: [summary]\nexports: [{ format: csv, to: out }]\n";
+
+    fn project(jobs: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("jobs")).unwrap();
+        for n in 0..jobs {
+            write(&folder, n, &format!("{JOB}description: job {n}\n"));
+        }
+        fs::write(folder.path().join(SETTINGS), "api: { key: k }\n").unwrap();
+        folder
+    }
+
+    fn path(folder: &tempfile::TempDir, n: usize) -> PathBuf {
+        folder.path().join(format!("jobs/job{n:05}.yaml"))
+    }
+
+    fn write(folder: &tempfile::TempDir, n: usize, text: &str) {
+        fs::write(
+            path(folder, n),
+            text.replace("to: out", &format!("to: out/{n}")),
+        )
+        .unwrap();
+    }
+
+    /// The files as they are noted, and a time at which all of them are old.
+    fn note(folder: &tempfile::TempDir) -> (JobFiles, SystemTime) {
+        let env = Environment::from_pairs([]);
+        let files = JobFiles::note(folder.path(), env, Options::default());
+        let changed = fs::metadata(folder.path().join("jobs")).unwrap().modified();
+        (files, changed.unwrap() + Duration::from_secs(60))
+    }
+
+    fn names(changes: &Changes) -> Vec<&str> {
+        changes.put.iter().map(|job| job.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_file_that_is_written_in_place_is_found_among_thousands() {
+        let folder = project(2 * AT_ONCE + 50);
+        let (mut files, now) = note(&folder);
+        assert_eq!(names(&files.changes(now)), Vec::<&str>::new());
+        for n in [3, AT_ONCE + 3, 2 * AT_ONCE + 3] {
+            write(&folder, n, &format!("{JOB}description: changed\n"));
+            let mut found = Vec::new();
+            for _ in 0..3 {
+                let changes = files.changes(now);
+                found.extend(names(&changes).into_iter().map(str::to_owned));
+                assert_eq!(changes.removed, Vec::<String>::new());
+            }
+            assert_eq!(found, [format!("job{n:05}")]);
+        }
+    }
+
+    #[test]
+    fn files_that_come_go_or_are_replaced_are_found_at_the_next_look() {
+        let folder = project(2 * AT_ONCE + 50);
+        let (mut files, now) = note(&folder);
+        files.changes(now);
+        files.changes(now);
+        let (new, gone, other) = (2 * AT_ONCE + 50, 2 * AT_ONCE + 20, 2 * AT_ONCE + 10);
+        write(&folder, new, JOB);
+        fs::remove_file(path(&folder, gone)).unwrap();
+        let beside = folder.path().join("jobs/beside");
+        fs::write(&beside, format!("{JOB}description: replaced\n")).unwrap();
+        fs::rename(&beside, path(&folder, other)).unwrap();
+        let changes = files.changes(now);
+        let wanted = [other, new].map(|n| format!("job{n:05}"));
+        assert_eq!(names(&changes), wanted);
+        assert_eq!(changes.removed, [format!("job{gone:05}")]);
+        assert_eq!(names(&files.changes(now)), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn of_many_that_change_at_once_a_broken_one_keeps_none_back() {
+        let folder = project(5);
+        let (mut files, now) = note(&folder);
+        write(&folder, 1, &format!("{JOB}description: changed\n"));
+        write(&folder, 2, "preset: never\n");
+        write(&folder, 3, &format!("{JOB}description: changed\n"));
+        let changes = files.changes(now);
+        assert_eq!(names(&changes), ["job00001", "job00003"]);
+        assert_eq!(files.broken().keys().collect::<Vec<_>>(), ["job00002"]);
+        // All of them once more when the settings change, which are part of every job
+        write(&folder, 2, &format!("{JOB}description: whole\n"));
+        let settings = "api: { key: k }\ndefaults: { timeout: 2h }\n";
+        fs::write(folder.path().join(SETTINGS), settings).unwrap();
+        let changes = files.changes(now);
+        assert_eq!(changes.put.len(), 5);
+        assert!(changes.broken_changed && files.broken().is_empty());
+    }
+}

@@ -27,11 +27,11 @@ use crate::{
     store::{Claimed, Runner},
 };
 
-/// How often files are looked at, watermarks read again, and dead runners looked for.
+/// How often files are looked at, what others did to watermarks, and dead runners.
 const LOOK: TimeDelta = TimeDelta::seconds(5);
 
-/// The same for each thousand jobs.
-const LOOK_PER_THOUSAND: TimeDelta = TimeDelta::seconds(2);
+/// Watermarks for each thousand jobs later: their sum takes a millisecond.
+const LOOK_PER_THOUSAND: TimeDelta = TimeDelta::seconds(1);
 
 /// How long a run waits whose job this runner does not know, where others may know it that have newer
 /// files, or are away.
@@ -66,6 +66,7 @@ struct Service {
     hand_back: CancellationToken,
     telling: JoinHandle<()>,
     looked: DateTime<Utc>,
+    refreshed: DateTime<Utc>,
     signed_in: DateTime<Utc>,
     vacuumed: DateTime<Utc>,
 }
@@ -113,6 +114,10 @@ impl Engine {
                 Some(settings) = reread.recv() => service.take_settings(settings),
                 Some(ended) = service.runs.join_next() => {
                     service.put_down(ended);
+                    // Those that ended together are followed together, in one transaction
+                    while let Some(ended) = service.runs.try_join_next() {
+                        service.put_down(ended);
+                    }
                     service.take_up_or_warn().await;
                 }
             }
@@ -147,6 +152,7 @@ impl Service {
             hand_back: CancellationToken::new(),
             telling: tokio::spawn(async {}),
             looked: DateTime::<Utc>::MIN_UTC,
+            refreshed: DateTime::<Utc>::MIN_UTC,
             signed_in: DateTime::<Utc>::MIN_UTC,
             vacuumed: now,
             engine,
@@ -192,9 +198,12 @@ impl Service {
         if self.is_time_to_look(now) {
             self.looked = now;
             self.take_over(now).await?;
-            self.planner.refresh(&self.engine).await?;
             self.cancel_orphans(now).await?;
             self.tell_again(now).await?;
+        }
+        if self.is_time_to_refresh(now) {
+            self.refreshed = now;
+            self.planner.refresh(&self.engine).await?;
         }
         self.planner.plan(&self.engine, &self.status).await?;
         self.take_up().await?;
@@ -219,8 +228,12 @@ impl Service {
     }
 
     fn is_time_to_look(&self, now: DateTime<Utc>) -> bool {
+        now < self.looked || now - self.looked >= LOOK
+    }
+
+    fn is_time_to_refresh(&self, now: DateTime<Utc>) -> bool {
         let thousands = i32::try_from(self.planner.scheduled() / 1000).unwrap_or(i32::MAX);
-        now < self.looked || now - self.looked >= LOOK + LOOK_PER_THOUSAND * thousands
+        now < self.refreshed || now - self.refreshed >= LOOK + LOOK_PER_THOUSAND * thousands
     }
 
     /// Takes up job files that have changed. A broken one keeps its last good version.
@@ -237,7 +250,7 @@ impl Service {
             return;
         }
         let read = tokio::task::spawn_blocking(move || {
-            let changes = files.changes();
+            let changes = files.changes(now.into());
             (files, changes)
         });
         let read = match read.await {

@@ -26,7 +26,7 @@ impl Store {
         backfill: &str,
         units: impl Iterator<Item = &String>,
     ) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await.map_err(self.wrap())?;
+        let mut tx = self.begin_change().await?;
         for unit in units {
             let sql = "INSERT INTO backfill_units (backfill, unit) VALUES ($1, $2)
                 ON CONFLICT DO NOTHING";

@@ -1,9 +1,16 @@
 //! Claiming: a run that waits goes to one runner, under a fencing token that grows with every claim.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Any, Row, Transaction, any::AnyRow};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Running, Store, StoreError, outcomes::RunOutcome, plan::instant};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{AnyConnection, Row, any::AnyRow};
+
+use super::{
+    Running, Store, StoreError,
+    group::{Entry, Writing},
+    outcomes::RunOutcome,
+    plan::{instant, query, together},
+};
 use crate::domain::run::{RunState, StepState, Trigger};
 
 /// When its runner is lost for this time a run is given up: whatever it does, it takes the program down.
@@ -54,17 +61,6 @@ pub enum Spent {
     Nothing,
 }
 
-/// What asking for a cancellation did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cancellation {
-    /// The run was waiting: it is cancelled.
-    Done,
-    /// Its runner is told at the next sign of life.
-    Asked,
-    /// The run is over.
-    Over,
-}
-
 impl Store {
     /// Claims up to `limit` runs that are due, of those that `may_take` allows, one of each job, none of
     /// a job that has a run under way. The most urgent first.
@@ -74,23 +70,22 @@ impl Store {
         process: Option<&str>,
         labels: &[String],
         limit: usize,
-        may_take: impl Fn(&Claimed) -> bool + Send,
+        may_take: impl Fn(&Claimed) -> bool + Send + Sync,
         now: DateTime<Utc>,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let rows = self.claimable(&mut tx, labels, limit, now).await?;
-        let mut claimed: Vec<Claimed> = Vec::new();
-        for row in &rows {
-            let run = self.read_claimed(row)?;
-            let is_free = !claimed.iter().any(|other| other.job == run.job);
-            if claimed.len() < limit && is_free && may_take(&run) {
-                let fence = self.take(&mut tx, &run.id, runner, process, now).await?;
-                self.set_fence(&run.id, Some(fence));
-                claimed.push(run);
-            }
+        let claim = Claim {
+            runner,
+            process,
+            labels,
+            limit,
+            may_take,
+            now,
+        };
+        let taken = self.enter(claim).await?;
+        for (run, fence) in &taken {
+            self.set_fence(&run.id, *fence);
         }
-        tx.commit().await.map_err(self.wrap())?;
-        Ok(claimed)
+        Ok(taken.into_iter().map(|(run, _)| run).collect())
     }
 
     /// Whether runs wait that are due.
@@ -124,9 +119,9 @@ impl Store {
 
     async fn claimable(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         labels: &[String],
-        limit: usize,
+        most: usize,
         now: DateTime<Utc>,
     ) -> Result<Vec<AnyRow>, StoreError> {
         let likes = (0..labels.len()).map(|n| format!(" OR runs_on LIKE ${}", n + 3));
@@ -137,36 +132,13 @@ impl Store {
             AND r.alive_until_ms >= $1) ORDER BY priority, tick_ms, id LIMIT $2",
             likes.collect::<String>()
         );
-        // Several of one job may wait, and jobs that this runner does not know
-        let most = i64::try_from(limit.saturating_mul(4).saturating_add(200)).unwrap_or(i64::MAX);
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(now.timestamp_millis())
-            .bind(most);
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
         let query = labels
             .iter()
             .fold(query, |query, label| query.bind(format!("%,{label},%")));
-        query.fetch_all(&mut **tx).await.map_err(self.wrap())
-    }
-
-    async fn take(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        run: &str,
-        runner: &str,
-        process: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<i64, StoreError> {
-        let sql = "UPDATE runs SET state = 'running', fence = fence + 1, runner = $1, process = $2,
-            alive_until_ms = $3 WHERE id = $4 RETURNING fence";
-        let row = sqlx::query(sql)
-            .bind(runner)
-            .bind(process.map(str::to_owned))
-            .bind(self.alive_until(now))
-            .bind(run)
-            .fetch_one(&mut **tx)
-            .await
-            .map_err(self.wrap())?;
-        row.try_get("fence").map_err(self.wrap())
+        query.fetch_all(&mut *tx).await.map_err(self.wrap())
     }
 
     fn read_claimed(&self, row: &AnyRow) -> Result<Claimed, StoreError> {
@@ -192,27 +164,16 @@ impl Store {
         error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin_held(run).await?;
-        let closed = self.close_attempt(&mut tx, run, error, now).await?;
-        let interrupted = if spent == Spent::Nothing { closed } else { 0 };
-        let sql =
-            "UPDATE runs SET state = 'queued', runner = NULL, process = NULL, alive_until_ms = 0,
-            not_before_ms = $1, error = $2, interrupted = interrupted + $4 WHERE id = $3";
-        sqlx::query(sql)
-            .bind(not_before.timestamp_millis())
-            .bind(error.map(str::to_owned))
-            .bind(run)
-            .bind(interrupted)
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        sqlx::query("DELETE FROM leases WHERE owner = $1")
-            .bind(run)
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        tx.commit().await.map_err(self.wrap())?;
-        self.set_fence(run, None);
+        let back = HandBack {
+            run,
+            not_before,
+            spent,
+            error,
+            now,
+        };
+        let fence = self.fence_of(run);
+        self.enter(back).await?;
+        self.drop_fence(run, fence);
         Ok(())
     }
 
@@ -256,12 +217,7 @@ impl Store {
         }
         let closed = self.close_attempt(&mut tx, &dead.id, Some(error), now);
         let closed = closed.await?;
-        sqlx::query("UPDATE runs SET interrupted = interrupted + $1 WHERE id = $2")
-            .bind(closed)
-            .bind(&dead.id)
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
+        self.add_interrupted(&mut tx, &dead.id, closed).await?;
         if self.doubt_deliveries(&mut tx, &dead.id).await? > 0 {
             sqlx::query("UPDATE runs SET error = error || $1 WHERE id = $2")
                 .bind(format!("; {DOUBT}"))
@@ -295,116 +251,26 @@ impl Store {
         Ok(true)
     }
 
-    /// Cancels a run that waits, or asks the runner of one that is under way.
-    pub async fn cancel(&self, run: &str, now: DateTime<Utc>) -> Result<Cancellation, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let sql = "UPDATE runs SET state = 'cancelled', error = 'cancelled before it started',
-            ended_ms = $1 WHERE id = $2 AND state = 'queued'";
-        let done = sqlx::query(sql)
-            .bind(now.timestamp_millis())
-            .bind(run)
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        let mut outcome = Cancellation::Done;
-        if done.rows_affected() == 0 {
-            let sql = "UPDATE runs SET cancel_ms = $1 WHERE id = $2 AND state = 'running'";
-            let asked = sqlx::query(sql)
-                .bind(now.timestamp_millis())
-                .bind(run)
-                .execute(&mut *tx)
-                .await
-                .map_err(self.wrap())?;
-            outcome = match asked.rows_affected() {
-                0 => Cancellation::Over,
-                _ => Cancellation::Asked,
-            };
-        }
-        tx.commit().await.map_err(self.wrap())?;
-        Ok(outcome)
-    }
-
-    /// Whether somebody wants a run cancelled.
-    pub async fn is_cancellation_wanted(&self, run: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM runs WHERE id = $1 AND cancel_ms IS NOT NULL";
-        let row = sqlx::query(sql)
-            .bind(run)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        Ok(row.is_some())
-    }
-
-    /// Jobs of which runs wait that were due before an instant.
-    pub async fn waiting_jobs(&self, before: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT job FROM runs WHERE state = 'queued' AND not_before_ms < $1
-            ORDER BY job";
-        let rows = sqlx::query(sql)
-            .bind(before.timestamp_millis())
-            .fetch_all(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        let jobs: Result<_, sqlx::Error> = rows.iter().map(|row| row.try_get("job")).collect();
-        jobs.map_err(self.wrap())
-    }
-
-    /// Cancels what waits of a job that is no more, and was due before an instant; how many runs.
-    pub async fn cancel_waiting(
-        &self,
-        job: &str,
-        before: DateTime<Utc>,
-        why: &str,
-        now: DateTime<Utc>,
-    ) -> Result<u64, StoreError> {
-        let sql = "UPDATE runs SET state = 'cancelled', error = $1, ended_ms = $2
-            WHERE job = $3 AND state = 'queued' AND not_before_ms < $4";
-        let done = sqlx::query(sql)
-            .bind(why)
-            .bind(now.timestamp_millis())
-            .bind(job)
-            .bind(before.timestamp_millis())
-            .execute(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        Ok(done.rows_affected())
-    }
-
     /// Says that the run goes on; hears whether it may.
     ///
     /// # Errors
     /// [`StoreError::TakenOver`]: it is another's now.
     pub async fn heartbeat(&self, run: &str, now: DateTime<Utc>) -> Result<Sign, StoreError> {
-        let sql = "UPDATE runs SET alive_until_ms = $1 WHERE id = $2 AND fence = $3
-            AND state = 'running' RETURNING CASE WHEN cancel_ms IS NULL THEN 0 ELSE 1 END AS is_cancelled";
-        let row = sqlx::query(sql)
-            .bind(self.alive_until(now))
-            .bind(run)
-            .bind(self.fence_of(run))
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        let row = row.ok_or_else(|| taken_over(run))?;
-        let is_cancelled: i64 = row.try_get("is_cancelled").map_err(self.wrap())?;
-        Ok(if is_cancelled == 1 {
-            Sign::Cancelled
-        } else {
-            Sign::GoesOn
-        })
+        self.enter(Heartbeat { run, now }).await
     }
 
     /// Begins a transaction in which a run stays this runner's.
     ///
     /// # Errors
     /// [`StoreError::TakenOver`]: it is another's already.
-    pub(super) async fn begin_held(
-        &self,
-        run: &str,
-    ) -> Result<Transaction<'static, Any>, StoreError> {
-        let mut tx = match self.backend {
-            super::open::Backend::Sqlite => self.begin_write().await?,
-            // The row's own lock is enough
-            super::open::Backend::Postgres => self.pool.begin().await.map_err(self.wrap())?,
-        };
+    pub(super) async fn begin_held(&self, run: &str) -> Result<Writing, StoreError> {
+        let mut tx = self.begin_change().await?;
+        self.hold(&mut tx, run).await?;
+        Ok(tx)
+    }
+
+    /// Makes sure that a run is this runner's, and that it stays so until the transaction ends.
+    pub(super) async fn hold(&self, tx: &mut AnyConnection, run: &str) -> Result<(), StoreError> {
         let sql =
             "UPDATE runs SET fence = fence WHERE id = $1 AND fence = $2 AND state = 'running'";
         let held = sqlx::query(sql)
@@ -416,7 +282,7 @@ impl Store {
         if held.rows_affected() == 0 {
             return Err(taken_over(run));
         }
-        Ok(tx)
+        Ok(())
     }
 
     /// Makes sure that a run is this runner's. One that this store neither created nor claimed, or that
@@ -426,14 +292,14 @@ impl Store {
     /// [`StoreError::TakenOver`]: it is not.
     pub(super) async fn must_hold(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         run: &str,
     ) -> Result<(), StoreError> {
         let sql = "SELECT id FROM runs WHERE id = $1 AND fence = $2 AND state = 'running'";
         let held = sqlx::query(sql)
             .bind(run)
             .bind(self.fence_of(run))
-            .fetch_optional(&mut **tx)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(self.wrap())?;
         held.map(|_| ()).ok_or_else(|| taken_over(run))
@@ -448,5 +314,160 @@ impl Store {
 pub(super) fn taken_over(run: &str) -> StoreError {
     StoreError::TakenOver {
         run: run.to_owned(),
+    }
+}
+
+/// Runs that one runner takes.
+struct Claim<'a, May> {
+    runner: &'a str,
+    process: Option<&'a str>,
+    labels: &'a [String],
+    limit: usize,
+    may_take: May,
+    now: DateTime<Utc>,
+}
+
+impl<May: Fn(&Claimed) -> bool + Send + Sync> Entry for Claim<'_, May> {
+    /// With the fencing token of each.
+    type Answer = Vec<(Claimed, i64)>;
+
+    const READS_FIRST: bool = true;
+
+    async fn write(
+        &self,
+        store: &Store,
+        tx: &mut AnyConnection,
+    ) -> Result<Self::Answer, StoreError> {
+        let runs = self.choose(store, tx).await?;
+        let mut fences = BTreeMap::new();
+        for some in together(&runs) {
+            self.take(store, tx, some, &mut fences).await?;
+        }
+        let with_fence = |run: Claimed| fences.remove(&run.id).map(|fence| (run, fence));
+        Ok(runs.into_iter().filter_map(with_fence).collect())
+    }
+}
+
+impl<May: Fn(&Claimed) -> bool + Send + Sync> Claim<'_, May> {
+    /// The most urgent that it may take. Several of one job may wait, and jobs that this runner does
+    /// not know: where the first few are not enough, more are looked at.
+    async fn choose(
+        &self,
+        store: &Store,
+        tx: &mut AnyConnection,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let more = self.limit.saturating_mul(4).saturating_add(200);
+        let mut runs = Vec::new();
+        for most in [self.limit, more] {
+            let rows = store.claimable(tx, self.labels, most, self.now).await?;
+            let mut jobs = BTreeSet::new();
+            runs.clear();
+            for row in &rows {
+                let run = store.read_claimed(row)?;
+                if runs.len() < self.limit && !jobs.contains(&run.job) && (self.may_take)(&run) {
+                    jobs.insert(run.job.clone());
+                    runs.push(run);
+                }
+            }
+            if runs.len() == self.limit || rows.len() < most {
+                break;
+            }
+        }
+        Ok(runs)
+    }
+
+    async fn take(
+        &self,
+        store: &Store,
+        tx: &mut AnyConnection,
+        runs: &[Claimed],
+        fences: &mut BTreeMap<String, i64>,
+    ) -> Result<(), StoreError> {
+        let places: Vec<String> = (0..runs.len()).map(|n| format!("${}", n + 4)).collect();
+        let sql = format!(
+            "UPDATE runs SET state = 'running', fence = fence + 1, runner = $1, process = $2,
+            alive_until_ms = $3 WHERE id IN ({}) RETURNING id, fence",
+            places.join(", ")
+        );
+        let query = query(sql)
+            .bind(self.runner)
+            .bind(self.process.map(str::to_owned))
+            .bind(store.alive_until(self.now));
+        let query = runs.iter().fold(query, |query, run| query.bind(&run.id));
+        for row in query.fetch_all(&mut *tx).await.map_err(store.wrap())? {
+            let id = row.try_get("id").map_err(store.wrap())?;
+            fences.insert(id, row.try_get("fence").map_err(store.wrap())?);
+        }
+        Ok(())
+    }
+}
+
+/// A run that goes back to the queue.
+struct HandBack<'a> {
+    run: &'a str,
+    not_before: DateTime<Utc>,
+    spent: Spent,
+    error: Option<&'a str>,
+    now: DateTime<Utc>,
+}
+
+impl Entry for HandBack<'_> {
+    type Answer = ();
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE runs SET state = 'queued', runner = NULL, process = NULL, alive_until_ms = 0,
+            not_before_ms = $1, error = $2 WHERE id = $3 AND fence = $4 AND state = 'running'";
+        let done = sqlx::query(sql)
+            .bind(self.not_before.timestamp_millis())
+            .bind(self.error.map(str::to_owned))
+            .bind(self.run)
+            .bind(store.fence_of(self.run))
+            .execute(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        if done.rows_affected() == 0 {
+            return Err(taken_over(self.run));
+        }
+        let closed = store.close_attempt(tx, self.run, self.error, self.now);
+        let closed = closed.await?;
+        if self.spent == Spent::Nothing {
+            store.add_interrupted(tx, self.run, closed).await?;
+        }
+        sqlx::query("DELETE FROM leases WHERE owner = $1")
+            .bind(self.run)
+            .execute(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        Ok(())
+    }
+}
+
+/// A sign of life of a run.
+struct Heartbeat<'a> {
+    run: &'a str,
+    now: DateTime<Utc>,
+}
+
+impl Entry for Heartbeat<'_> {
+    type Answer = Sign;
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<Sign, StoreError> {
+        let sql = "UPDATE runs SET alive_until_ms = $1 WHERE id = $2 AND fence = $3
+            AND state = 'running' RETURNING CASE WHEN cancel_ms IS NULL THEN 0 ELSE 1 END AS is_cancelled";
+        let row = sqlx::query(sql)
+            .bind(store.alive_until(self.now))
+            .bind(self.run)
+            .bind(store.fence_of(self.run))
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        let row = row.ok_or_else(|| taken_over(self.run))?;
+        let is_cancelled: i64 = row.try_get("is_cancelled").map_err(store.wrap())?;
+        Ok(if is_cancelled == 1 {
+            Sign::Cancelled
+        } else {
+            Sign::GoesOn
+        })
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Running, Store, StoreError};
+use sqlx::AnyConnection;
+
+use super::{Running, Store, StoreError, group::Entry};
 
 impl Store {
     /// Takes the lease `name` until `now + ttl`; `false` where somebody else holds it.
@@ -15,20 +17,13 @@ impl Store {
         now: DateTime<Utc>,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO leases (name, owner, until_ms, fence) VALUES ($1, $2, $3, $5)
-            ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until_ms = excluded.until_ms,
-            fence = excluded.fence
-            WHERE leases.until_ms <= $4 OR (leases.owner = $2 AND leases.fence <= $5)";
-        let done = sqlx::query(sql)
-            .bind(name)
-            .bind(owner)
-            .bind(until(now, ttl))
-            .bind(now.timestamp_millis())
-            .bind(self.fence_of(owner))
-            .execute(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        Ok(done.rows_affected() == 1)
+        let take = LeaseTake {
+            name,
+            owner,
+            now,
+            ttl,
+        };
+        self.enter(take).await
     }
 
     /// The run that holds a lease; `None` where nobody does.
@@ -51,24 +46,83 @@ impl Store {
         now: DateTime<Utc>,
         ttl: Duration,
     ) -> Result<u64, StoreError> {
-        let done = sqlx::query("UPDATE leases SET until_ms = $1 WHERE owner = $2 AND fence = $3")
-            .bind(until(now, ttl))
-            .bind(owner)
-            .bind(self.fence_of(owner))
-            .execute(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        Ok(done.rows_affected())
+        self.enter(LeaseRenewal { owner, now, ttl }).await
     }
 
     /// Gives all leases of an owner back.
     pub async fn release_leases(&self, owner: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM leases WHERE owner = $1 AND fence = $2")
-            .bind(owner)
-            .bind(self.fence_of(owner))
-            .execute(&self.pool)
+        self.enter(LeaseRelease { owner }).await
+    }
+}
+
+/// A lease that somebody wants.
+struct LeaseTake<'a> {
+    name: &'a str,
+    owner: &'a str,
+    now: DateTime<Utc>,
+    ttl: Duration,
+}
+
+impl Entry for LeaseTake<'_> {
+    /// Whether he has it.
+    type Answer = bool;
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO leases (name, owner, until_ms, fence) VALUES ($1, $2, $3, $5)
+            ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until_ms = excluded.until_ms,
+            fence = excluded.fence
+            WHERE leases.until_ms <= $4 OR (leases.owner = $2 AND leases.fence <= $5)";
+        let done = sqlx::query(sql)
+            .bind(self.name)
+            .bind(self.owner)
+            .bind(until(self.now, self.ttl))
+            .bind(self.now.timestamp_millis())
+            .bind(store.fence_of(self.owner))
+            .execute(&mut *tx)
             .await
-            .map_err(self.wrap())?;
+            .map_err(store.wrap())?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+/// Leases that are prolonged.
+struct LeaseRenewal<'a> {
+    owner: &'a str,
+    now: DateTime<Utc>,
+    ttl: Duration,
+}
+
+impl Entry for LeaseRenewal<'_> {
+    /// How many.
+    type Answer = u64;
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<u64, StoreError> {
+        let done = sqlx::query("UPDATE leases SET until_ms = $1 WHERE owner = $2 AND fence = $3")
+            .bind(until(self.now, self.ttl))
+            .bind(self.owner)
+            .bind(store.fence_of(self.owner))
+            .execute(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Leases that are given back.
+struct LeaseRelease<'a> {
+    owner: &'a str,
+}
+
+impl Entry for LeaseRelease<'_> {
+    type Answer = ();
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM leases WHERE owner = $1 AND fence = $2")
+            .bind(self.owner)
+            .bind(store.fence_of(self.owner))
+            .execute(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The delivery ledger: a mail goes out once per job, report, website, window and recipient.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError};
 use crate::domain::run::{DeliveryRecord, DeliveryState, RunState};
@@ -187,7 +187,7 @@ impl Store {
 
     async fn last_sending(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         key: &DeliveryKey,
         now: DateTime<Utc>,
     ) -> Result<Option<Last>, StoreError> {
@@ -202,7 +202,7 @@ impl Store {
         );
         let row = keyed!(sql, key)
             .bind(now.timestamp_millis())
-            .fetch_optional(&mut **tx)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(self.wrap())?;
         let Some(row) = row else { return Ok(None) };
@@ -218,16 +218,12 @@ impl Store {
     }
 
     /// A sending that nobody will finish.
-    async fn doubt(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        key: &DeliveryKey,
-    ) -> Result<(), StoreError> {
+    async fn doubt(&self, tx: &mut AnyConnection, key: &DeliveryKey) -> Result<(), StoreError> {
         let sql = format!("UPDATE deliveries SET state = $8 WHERE {KEY} AND state = $9");
         keyed!(sql, key)
             .bind(DeliveryState::Unknown.name())
             .bind(DeliveryState::Pending.name())
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(())
@@ -236,7 +232,7 @@ impl Store {
     /// What a run was about to hand over when it died may have been sent: how many mails.
     pub(super) async fn doubt_deliveries(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         run: &str,
     ) -> Result<u64, StoreError> {
         let (pending, unknown) = (DeliveryState::Pending.name(), DeliveryState::Unknown.name());
@@ -248,14 +244,14 @@ impl Store {
             .bind("the program was stopped while it handed the mail over")
             .bind(run)
             .bind(pending)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         let done = sqlx::query("UPDATE deliveries SET state = $1 WHERE run_id = $2 AND state = $3")
             .bind(unknown)
             .bind(run)
             .bind(pending)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(done.rows_affected())

@@ -1,7 +1,7 @@
 //! Which archived mail each delivery of a run sent.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::{Handing, Store, StoreError};
 
@@ -64,7 +64,7 @@ impl Store {
     /// Under which Message-ID a delivery is about to be handed over.
     pub(super) async fn name_message(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         handing: Handing<'_>,
         message_id: &str,
     ) -> Result<(), StoreError> {
@@ -72,7 +72,7 @@ impl Store {
             .bind(message_id)
             .bind(handing.run)
             .bind(i64::try_from(handing.place).unwrap_or(i64::MAX))
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(())

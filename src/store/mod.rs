@@ -2,9 +2,12 @@
 //! same statements for both. `tests/servers/store.rs` holds what both must keep.
 
 mod archive;
+mod attempt;
 mod backfills;
+mod cancel;
 mod claim;
 mod error;
+mod group;
 mod lease;
 mod ledger;
 mod mails;
@@ -19,14 +22,16 @@ mod suppressions;
 mod vacuum;
 
 pub use archive::Archive;
-pub use claim::{Cancellation, Claimed, OpenRuns, Sign, Spent};
+pub use attempt::Attempt;
+pub use cancel::Cancellation;
+pub use claim::{Claimed, OpenRuns, Sign, Spent};
 pub use error::StoreError;
 pub use ledger::{Again, Begin, DeliveryKey, Handing};
 pub use notices::{News, Notice};
 pub use outcomes::{Change, RunOutcome};
-pub use plan::{Planned, Queued, Watermark};
+pub use plan::{Marks, Planned, Queued, Watermark};
 pub use runners::Runner;
-pub use runs::{Attempt, Found, NewRun, Running};
+pub use runs::{Found, NewRun, Running};
 pub use suppressions::Suppression;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
@@ -48,6 +53,7 @@ pub struct Store {
     backend: open::Backend,
     ttl: Duration,
     fences: Mutex<BTreeMap<String, i64>>,
+    turns: group::Turns,
 }
 
 impl Store {
@@ -64,12 +70,17 @@ impl Store {
         fences.get(run).copied().unwrap_or(0)
     }
 
-    fn set_fence(&self, run: &str, fence: Option<i64>) {
+    fn set_fence(&self, run: &str, fence: i64) {
         let mut fences = self.fences.lock().expect("nothing panics while it is held");
-        match fence {
-            Some(fence) => fences.insert(run.to_owned(), fence),
-            None => fences.remove(run),
-        };
+        fences.insert(run.to_owned(), fence);
+    }
+
+    /// Forgets the token of a run that is over here, unless it was claimed again meanwhile.
+    fn drop_fence(&self, run: &str, fence: i64) {
+        let mut fences = self.fences.lock().expect("nothing panics while it is held");
+        if fences.get(run) == Some(&fence) {
+            fences.remove(run);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Notices: what somebody is to be told of a run, kept until somebody was.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Any, Row, Transaction, any::AnyRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{Store, StoreError, outcomes::Change, plan::instant};
 
@@ -78,7 +78,7 @@ impl Store {
     /// away for long hears of each thing once.
     pub(super) async fn insert_notice(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         job: &str,
         notice: &Notice,
         now: DateTime<Utc>,
@@ -99,7 +99,7 @@ impl Store {
         sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(job)
             .bind(&notice.run)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         let (failures, since) = match notice.news {
@@ -118,7 +118,7 @@ impl Store {
             .bind(i64::try_from(failures).unwrap_or(i64::MAX))
             .bind(since.timestamp_millis())
             .bind(now.timestamp_millis())
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(())
@@ -180,7 +180,7 @@ impl Store {
 
     async fn take_notice(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         row: &AnyRow,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
@@ -195,7 +195,7 @@ impl Store {
             .bind((now + pause).timestamp_millis())
             .bind(run)
             .bind(kind)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(())

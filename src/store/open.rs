@@ -7,16 +7,19 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Any, AnyConnection, Executor, Row, Transaction, any::AnyPoolOptions};
+use sqlx::{AnyConnection, Executor, Row, any::AnyPoolOptions};
 use url::Url;
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    group::{Turns, Writing},
+};
 use crate::secret::Secret;
 
 /// Applied in order, each once; never changed after a release. Numbers below 1000 only add: programs
 /// of different versions may use the store at once. What an older program could not live with gets
 /// the next thousand, and the older program declines it.
-const MIGRATIONS: [(i64, &str); 8] = [
+const MIGRATIONS: [(i64, &str); 9] = [
     (1, include_str!("migrations/0001_init.sql")),
     (2, include_str!("migrations/0002_process.sql")),
     (3, include_str!("migrations/0003_backfills.sql")),
@@ -25,6 +28,7 @@ const MIGRATIONS: [(i64, &str); 8] = [
     (11, include_str!("migrations/0011_outcomes.sql")),
     (12, include_str!("migrations/0012_interrupted.sql")),
     (13, include_str!("migrations/0013_notices.sql")),
+    (20, include_str!("migrations/0020_queue_order.sql")),
 ];
 
 /// Versions from here on are none that only add.
@@ -67,7 +71,10 @@ impl Store {
             })?;
         }
         let url = format!("sqlite://{}?mode=rwc", file.display());
-        let options = AnyPoolOptions::new().max_connections(4);
+        // A file does not hang up
+        let options = AnyPoolOptions::new()
+            .max_connections(4)
+            .test_before_acquire(false);
         Self::connect(options, &url, file.to_owned(), Backend::Sqlite).await
     }
 
@@ -123,6 +130,7 @@ impl Store {
             backend,
             ttl: super::ALIVE,
             fences: Mutex::new(BTreeMap::new()),
+            turns: Turns::default(),
         };
         store.migrate().await?;
         Ok(store)
@@ -139,18 +147,22 @@ impl Store {
     }
 
     /// Begins a transaction that reads before it writes: of several, one after the other.
-    pub(super) async fn begin_write(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        match self.backend {
-            Backend::Sqlite => {
-                let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
-                begun.map_err(self.wrap())
-            }
-            Backend::Postgres => {
-                let mut tx = self.pool.begin().await.map_err(self.wrap())?;
-                tx.execute(WRITE_LOCK).await.map_err(self.wrap())?;
-                Ok(tx)
-            }
+    pub(super) async fn begin_write(&self) -> Result<Writing, StoreError> {
+        let mut tx = self.begin_change().await?;
+        if self.backend == Backend::Postgres {
+            tx.execute(WRITE_LOCK).await.map_err(self.wrap())?;
         }
+        Ok(tx)
+    }
+
+    /// Begins a transaction that begins with a change, which in Postgres locks the row that it is about.
+    pub(super) async fn begin_change(&self) -> Result<Writing, StoreError> {
+        let turn = self.turn().await;
+        let begun = match self.backend {
+            Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+            Backend::Postgres => self.pool.begin().await,
+        };
+        Ok(Writing::new(begun.map_err(self.wrap())?, turn))
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

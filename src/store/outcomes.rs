@@ -2,10 +2,11 @@
 //! a day while it fails, from however many runners.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::{
     Store, StoreError,
+    group::Entry,
     notices::{News, Notice},
     plan::instant,
 };
@@ -56,15 +57,12 @@ impl Store {
         outcome: RunOutcome<'_>,
         now: DateTime<Utc>,
     ) -> Result<Change, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let change = self.insert_outcome(&mut tx, outcome, now).await?;
-        tx.commit().await.map_err(self.wrap())?;
-        Ok(change)
+        self.enter(Noted { outcome, now }).await
     }
 
     pub(super) async fn insert_outcome(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         outcome: RunOutcome<'_>,
         now: DateTime<Utc>,
     ) -> Result<Change, StoreError> {
@@ -87,14 +85,14 @@ impl Store {
 
     async fn is_in_doubt(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         run: &str,
     ) -> Result<bool, StoreError> {
         let sql = "SELECT run_id FROM run_deliveries WHERE run_id = $1 AND state = $2 LIMIT 1";
         let row = sqlx::query(sql)
             .bind(run)
             .bind(DeliveryState::Unknown.name())
-            .fetch_optional(&mut **tx)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(row.is_some())
@@ -102,7 +100,7 @@ impl Store {
 
     async fn change_of(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         job: &str,
         has_failed: bool,
         now: DateTime<Utc>,
@@ -110,7 +108,7 @@ impl Store {
         let sql = "SELECT failures, since_ms, told_ms FROM outcomes WHERE job = $1";
         let row = sqlx::query(sql)
             .bind(job)
-            .fetch_optional(&mut **tx)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(self.wrap())?;
         let Some(row) = row else {
@@ -126,7 +124,7 @@ impl Store {
         let change = if !has_failed {
             sqlx::query("DELETE FROM outcomes WHERE job = $1")
                 .bind(job)
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await
                 .map_err(self.wrap())?;
             Change::Recovered { failures, since }
@@ -143,7 +141,7 @@ impl Store {
 
     async fn set_outcome(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         job: &str,
         failures: u64,
         since: DateTime<Utc>,
@@ -157,9 +155,25 @@ impl Store {
             .bind(i64::try_from(failures).unwrap_or(i64::MAX))
             .bind(since.timestamp_millis())
             .bind(told.timestamp_millis())
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await
             .map_err(self.wrap())?;
         Ok(())
+    }
+}
+
+/// The outcome of a run that ends.
+struct Noted<'a> {
+    outcome: RunOutcome<'a>,
+    now: DateTime<Utc>,
+}
+
+impl Entry for Noted<'_> {
+    type Answer = Change;
+
+    const READS_FIRST: bool = true;
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<Change, StoreError> {
+        store.insert_outcome(tx, self.outcome, self.now).await
     }
 }

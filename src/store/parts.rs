@@ -1,8 +1,8 @@
 //! What belongs to a run: its steps, artifacts and deliveries, saved as it goes on.
 
-use sqlx::{Any, Row, Transaction, any::AnyRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, group::Entry};
 use crate::domain::run::{ArtifactRecord, DeliveryRecord, DeliveryState, StepRecord, StepState};
 
 /// A place in a list as the database keeps it.
@@ -14,6 +14,36 @@ fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// What is saved of a run.
+enum Parts<'a> {
+    /// Each with its place.
+    Steps(Vec<(usize, &'a StepRecord)>),
+    /// From a place on.
+    Artifacts(usize, &'a [ArtifactRecord]),
+    /// From a place on.
+    Deliveries(usize, &'a [DeliveryRecord]),
+}
+
+/// Parts of a run that is this runner's.
+struct Saved<'a> {
+    run: &'a str,
+    parts: Parts<'a>,
+}
+
+impl Entry for Saved<'_> {
+    type Answer = ();
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
+        let run = self.run;
+        store.hold(tx, run).await?;
+        match &self.parts {
+            Parts::Steps(steps) => store.insert_steps(tx, run, steps.iter().copied()).await,
+            Parts::Artifacts(first, list) => store.insert_artifacts(tx, run, *first, list).await,
+            Parts::Deliveries(first, list) => store.insert_deliveries(tx, run, *first, list).await,
+        }
+    }
+}
+
 impl Store {
     /// Saves steps of a run, each with its place in the plan.
     pub async fn save_steps(
@@ -21,14 +51,13 @@ impl Store {
         run: &str,
         steps: impl IntoIterator<Item = (usize, &StepRecord)> + Send,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin_held(run).await?;
-        self.insert_steps(&mut tx, run, steps).await?;
-        tx.commit().await.map_err(self.wrap())
+        let steps = Parts::Steps(steps.into_iter().collect());
+        self.enter(Saved { run, parts: steps }).await
     }
 
     pub(super) async fn insert_steps(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         run: &str,
         steps: impl IntoIterator<Item = (usize, &StepRecord)> + Send,
     ) -> Result<(), StoreError> {
@@ -52,7 +81,7 @@ impl Store {
                 .bind(step.state.name())
                 .bind(whole(step.rows))
                 .bind(step.error.clone())
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await
                 .map_err(self.wrap())?;
         }
@@ -66,15 +95,13 @@ impl Store {
         first: usize,
         artifacts: &[ArtifactRecord],
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin_held(run).await?;
-        self.insert_artifacts(&mut tx, run, first, artifacts)
-            .await?;
-        tx.commit().await.map_err(self.wrap())
+        let parts = Parts::Artifacts(first, artifacts);
+        self.enter(Saved { run, parts }).await
     }
 
     pub(super) async fn insert_artifacts(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         run: &str,
         first: usize,
         artifacts: &[ArtifactRecord],
@@ -99,7 +126,7 @@ impl Store {
                 .bind(whole(artifact.bytes))
                 .bind(&artifact.sha256)
                 .bind(i64::from(artifact.written))
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await
                 .map_err(self.wrap())?;
         }
@@ -113,10 +140,8 @@ impl Store {
         first: usize,
         deliveries: &[DeliveryRecord],
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin_held(run).await?;
-        self.insert_deliveries(&mut tx, run, first, deliveries)
-            .await?;
-        tx.commit().await.map_err(self.wrap())
+        let parts = Parts::Deliveries(first, deliveries);
+        self.enter(Saved { run, parts }).await
     }
 
     /// Forgets deliveries of a run from the place `count` on: a run that goes on may have fewer.
@@ -133,7 +158,7 @@ impl Store {
 
     pub(super) async fn insert_deliveries(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         run: &str,
         first: usize,
         deliveries: &[DeliveryRecord],
@@ -170,7 +195,7 @@ impl Store {
                 .bind(delivery.state.name())
                 .bind(&delivery.message_id)
                 .bind(delivery.error.clone())
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await
                 .map_err(self.wrap())?;
         }

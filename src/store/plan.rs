@@ -4,7 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::{Any, Row, Transaction};
+use sqlx::{
+    Any, AnyConnection, Row,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 
 use super::{Store, StoreError};
 use crate::domain::run::{RunRecord, RunState, Trigger};
@@ -22,6 +26,29 @@ pub struct Watermark {
     pub fingerprint: String,
     /// Whether somebody has paused the job.
     pub is_paused: bool,
+}
+
+/// What tells without reading them all whether watermarks have moved or jobs were paused. Two moves
+/// that cancel each other out go unnoticed; who acts on a watermark that is not as it was seen is
+/// refused all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    jobs: i64,
+    sum_ms: i64,
+    paused: i64,
+    paused_sum_ms: i64,
+}
+
+/// Of milliseconds the highest digits are left out of sums: those of millions of jobs fit.
+const SUMMED_MS: i64 = 1_000_000_000_000;
+
+impl Marks {
+    /// What they are once this job's watermark has moved, if nobody else moves one.
+    pub fn moved(&mut self, planned: &Planned) {
+        let of = |at: DateTime<Utc>| at.timestamp_millis() % SUMMED_MS;
+        self.jobs += i64::from(planned.seen.is_none());
+        self.sum_ms += of(planned.watermark) - planned.seen.map_or(0, of);
+    }
 }
 
 /// A run that waits for a runner, or is recorded as skipped.
@@ -76,6 +103,27 @@ impl Store {
         all.map_err(self.wrap())
     }
 
+    /// What changes when a watermark moves.
+    pub async fn marks(&self) -> Result<Marks, StoreError> {
+        let sql = format!(
+            "SELECT COUNT(*) AS jobs, COUNT(paused_ms) AS paused,
+            CAST(COALESCE(SUM(watermark_ms % {SUMMED_MS}), 0) AS BIGINT) AS sum_ms,
+            CAST(COALESCE(SUM(paused_ms % {SUMMED_MS}), 0) AS BIGINT) AS paused_sum_ms
+            FROM schedules"
+        );
+        let row = query(sql)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        let number = |name: &str| row.try_get(name).map_err(self.wrap());
+        Ok(Marks {
+            jobs: number("jobs")?,
+            sum_ms: number("sum_ms")?,
+            paused: number("paused")?,
+            paused_sum_ms: number("paused_sum_ms")?,
+        })
+    }
+
     /// Moves watermarks and records the runs. `false` where somebody else moved the watermark first,
     /// or the job is paused: nothing is recorded of such a job.
     pub async fn plan(
@@ -84,16 +132,15 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<bool>, StoreError> {
         let mut moved = Vec::with_capacity(planned.len());
-        for some in planned.chunks(TOGETHER) {
+        for some in pieces(planned) {
             let mut tx = self.begin_write().await?;
-            for job in some {
-                let is_moved = self.move_watermark(&mut tx, job).await?;
-                for run in job.runs.iter().filter(|_| is_moved) {
-                    self.insert_queued(&mut tx, run, now).await?;
-                }
-                moved.push(is_moved);
-            }
+            let jobs = self.move_watermarks(&mut tx, some).await?;
+            let is_moved = |job: &&Planned| jobs.contains(&job.job);
+            let runs = some.iter().filter(is_moved).flat_map(|job| &job.runs);
+            self.insert_queued(&mut tx, &runs.collect::<Vec<_>>(), now)
+                .await?;
             tx.commit().await.map_err(self.wrap())?;
+            moved.extend(some.iter().map(|job| jobs.contains(&job.job)));
         }
         Ok(moved)
     }
@@ -101,9 +148,9 @@ impl Store {
     /// Records a run that a runner is to take. `false`: a scheduled run of that job and tick exists.
     pub async fn enqueue(&self, run: &Queued, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
-        let is_new = self.insert_queued(&mut tx, run, now).await?;
+        let inserted = self.insert_queued(&mut tx, &[run], now).await?;
         tx.commit().await.map_err(self.wrap())?;
-        Ok(is_new)
+        Ok(inserted == 1)
     }
 
     /// Jobs that have runs waiting or under way, other than backfills.
@@ -145,68 +192,162 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    async fn move_watermark(
+    /// Moves watermarks that are where they were seen; whose these are.
+    async fn move_watermarks(
         &self,
-        tx: &mut Transaction<'static, Any>,
-        job: &Planned,
-    ) -> Result<bool, StoreError> {
-        let to = job.watermark.timestamp_millis();
-        let query = match job.seen {
-            None => sqlx::query(
-                "INSERT INTO schedules (job, watermark_ms, fingerprint) VALUES ($1, $2, $3)
-                ON CONFLICT DO NOTHING",
-            )
-            .bind(&job.job)
-            .bind(to)
-            .bind(&job.fingerprint),
-            Some(seen) => sqlx::query(
-                "UPDATE schedules SET watermark_ms = $2, fingerprint = $3
-                WHERE job = $1 AND watermark_ms = $4 AND paused_ms IS NULL",
-            )
-            .bind(&job.job)
-            .bind(to)
-            .bind(&job.fingerprint)
-            .bind(seen.timestamp_millis()),
-        };
-        let done = query.execute(&mut **tx).await.map_err(self.wrap())?;
-        Ok(done.rows_affected() == 1)
+        tx: &mut AnyConnection,
+        planned: &[Planned],
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let (new, known): (Vec<&Planned>, Vec<&Planned>) =
+            planned.iter().partition(|job| job.seen.is_none());
+        let mut moved = BTreeSet::new();
+        for jobs in together(&new) {
+            let values = rows(jobs.len(), &["TEXT", "BIGINT", "TEXT"]);
+            let sql = format!(
+                "INSERT INTO schedules (job, watermark_ms, fingerprint) VALUES {values}
+                ON CONFLICT DO NOTHING RETURNING job"
+            );
+            let query = jobs.iter().fold(query(sql), |query, job| {
+                query
+                    .bind(&job.job)
+                    .bind(job.watermark.timestamp_millis())
+                    .bind(&job.fingerprint)
+            });
+            moved.extend(self.jobs_of(query.fetch_all(&mut *tx).await)?);
+        }
+        for jobs in together(&known) {
+            let values = rows(jobs.len(), &["TEXT", "BIGINT", "TEXT", "BIGINT"]);
+            let sql = format!(
+                "UPDATE schedules SET watermark_ms = v.column2, fingerprint = v.column3
+                FROM (VALUES {values}) AS v WHERE job = v.column1 AND watermark_ms = v.column4
+                AND paused_ms IS NULL RETURNING job"
+            );
+            let query = jobs.iter().fold(query(sql), |query, job| {
+                query
+                    .bind(&job.job)
+                    .bind(job.watermark.timestamp_millis())
+                    .bind(&job.fingerprint)
+                    .bind(job.seen.map(|seen| seen.timestamp_millis()))
+            });
+            moved.extend(self.jobs_of(query.fetch_all(&mut *tx).await)?);
+        }
+        Ok(moved)
     }
 
+    fn jobs_of(&self, rows: sqlx::Result<Vec<AnyRow>>) -> Result<Vec<String>, StoreError> {
+        let rows = rows.map_err(self.wrap())?;
+        let jobs = rows.iter().map(|row| row.try_get("job"));
+        jobs.collect::<Result<_, _>>().map_err(self.wrap())
+    }
+
+    /// Records runs, but for those whose tick has one; how many.
     async fn insert_queued(
         &self,
-        tx: &mut Transaction<'static, Any>,
-        run: &Queued,
+        tx: &mut AnyConnection,
+        runs: &[&Queued],
         now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO runs (id, job, tick_ms, tick, trigger_name, state, window_start,
-            window_end, timezone, created_ms, alive_until_ms, definition_hash, attempts, requests,
-            retries, row_count, duration_ms, error, not_before_ms, priority, runs_on, fence, ended_ms)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, 0, 0, 0, 0, 0, $12, $13, $14,
-            $15, 0, $16) ON CONFLICT DO NOTHING";
-        let record = &run.record;
-        let is_over = record.state != RunState::Queued;
-        let done = sqlx::query(sql)
-            .bind(&record.id)
-            .bind(&record.job)
-            .bind(run.tick.timestamp_millis())
-            .bind(&record.tick)
-            .bind(record.trigger.name())
-            .bind(record.state.name())
-            .bind(&record.window.start)
-            .bind(&record.window.end)
-            .bind(&record.window.timezone)
-            .bind(now.timestamp_millis())
-            .bind(&run.definition_hash)
-            .bind(record.error.clone())
-            .bind(run.not_before.timestamp_millis())
-            .bind(run.priority)
-            .bind(labels(&run.runs_on))
-            .bind(is_over.then_some(now.timestamp_millis()))
-            .execute(&mut **tx)
-            .await
-            .map_err(self.wrap())?;
-        Ok(done.rows_affected() == 1)
+    ) -> Result<u64, StoreError> {
+        let mut inserted = 0;
+        for runs in together(runs) {
+            let values = rows(runs.len(), &QUEUED.map(|(_, kind)| kind));
+            let names = QUEUED.map(|(name, _)| name).join(", ");
+            let sql = format!(
+                "INSERT INTO runs ({names}, alive_until_ms, attempts, requests, retries, row_count,
+                duration_ms, fence) SELECT v.*, 0, 0, 0, 0, 0, 0, 0 FROM (VALUES {values}) AS v
+                WHERE 1 = 1 ON CONFLICT DO NOTHING"
+            );
+            let query = runs.iter().fold(query(sql), |query, run| {
+                let record = &run.record;
+                let is_over = record.state != RunState::Queued;
+                query
+                    .bind(&record.id)
+                    .bind(&record.job)
+                    .bind(run.tick.timestamp_millis())
+                    .bind(&record.tick)
+                    .bind(record.trigger.name())
+                    .bind(record.state.name())
+                    .bind(&record.window.start)
+                    .bind(&record.window.end)
+                    .bind(&record.window.timezone)
+                    .bind(now.timestamp_millis())
+                    .bind(&run.definition_hash)
+                    .bind(record.error.clone())
+                    .bind(run.not_before.timestamp_millis())
+                    .bind(run.priority)
+                    .bind(labels(&run.runs_on))
+                    .bind(is_over.then_some(now.timestamp_millis()))
+            });
+            let done = query.execute(&mut *tx).await.map_err(self.wrap())?;
+            inserted += done.rows_affected();
+        }
+        Ok(inserted)
     }
+}
+
+/// What is planned in one transaction: some jobs, each once.
+fn pieces(planned: &[Planned]) -> Vec<&[Planned]> {
+    let (mut pieces, mut start, mut jobs) = (Vec::new(), 0, BTreeSet::new());
+    for (n, job) in planned.iter().enumerate() {
+        if n - start == TOGETHER || jobs.contains(job.job.as_str()) {
+            pieces.push(&planned[start..n]);
+            start = n;
+            jobs.clear();
+        }
+        jobs.insert(job.job.as_str());
+    }
+    pieces.extend(Some(&planned[start..]).filter(|last| !last.is_empty()));
+    pieces
+}
+
+/// Columns of a run that waits, in the order in which they are bound.
+const QUEUED: [(&str, &str); 16] = [
+    ("id", "TEXT"),
+    ("job", "TEXT"),
+    ("tick_ms", "BIGINT"),
+    ("tick", "TEXT"),
+    ("trigger_name", "TEXT"),
+    ("state", "TEXT"),
+    ("window_start", "TEXT"),
+    ("window_end", "TEXT"),
+    ("timezone", "TEXT"),
+    ("created_ms", "BIGINT"),
+    ("definition_hash", "TEXT"),
+    ("error", "TEXT"),
+    ("not_before_ms", "BIGINT"),
+    ("priority", "BIGINT"),
+    ("runs_on", "TEXT"),
+    ("ended_ms", "BIGINT"),
+];
+
+/// So many rows go into one statement: few enough different statements to be kept prepared, and few
+/// enough values, each of which sqlx looks up among all of them.
+const ROWS: [usize; 3] = [16, 4, 1];
+
+/// The same entries in pieces of [`ROWS`], in order.
+pub(super) fn together<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut left = all;
+    std::iter::from_fn(move || {
+        let most = ROWS.into_iter().find(|most| *most <= left.len())?;
+        let (some, rest) = left.split_at(most);
+        left = rest;
+        Some(some)
+    })
+}
+
+/// Rows of places for values: `(CAST($1 AS TEXT)), (CAST($2 AS TEXT))`.
+fn rows(count: usize, kinds: &[&str]) -> String {
+    let row = |row: usize| {
+        let places = kinds.iter().enumerate();
+        let places =
+            places.map(|(n, kind)| format!("CAST(${} AS {kind})", row * kinds.len() + n + 1));
+        format!("({})", places.collect::<Vec<_>>().join(", "))
+    };
+    (0..count).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// A statement that is made of fixed texts alone; values are bound.
+pub(super) fn query<'q>(sql: String) -> Query<'q, Any, AnyArguments> {
+    sqlx::query(sqlx::AssertSqlSafe(sql))
 }
 
 /// Labels as the store keeps them, so that one is found by `LIKE`: `,inside,gpu,`.

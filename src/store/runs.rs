@@ -1,14 +1,15 @@
-//! Runs and their attempts.
+//! Runs: how they begin and end, and what is read of them.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Any, Row, Transaction, any::AnyRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
     Store, StoreError,
     claim::{DOUBT, taken_over},
+    group::Entry,
     plan::instant,
 };
-use crate::domain::run::{RunRecord, RunState, Trigger, WindowRecord};
+use crate::domain::run::{DeliveryState, RunRecord, RunState, Trigger, WindowRecord};
 
 /// A run that is about to start.
 #[derive(Debug, Clone, Copy)]
@@ -46,15 +47,6 @@ pub struct Running {
     pub deaths: i64,
     /// Whether somebody wants it cancelled.
     pub is_cancelled: bool,
-}
-
-/// An attempt that has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempt {
-    /// Its number, from 1.
-    pub number: u32,
-    /// How many of those that `retry` allows it makes: without such as were interrupted.
-    pub spent: u32,
 }
 
 /// What a beginning of a run's id finds.
@@ -96,78 +88,9 @@ impl Store {
             .map_err(self.wrap())?;
         let is_new = done.rows_affected() == 1;
         if is_new {
-            self.set_fence(&run.record.id, Some(1));
+            self.set_fence(&run.record.id, 1);
         }
         Ok(is_new)
-    }
-
-    /// Begins an attempt.
-    ///
-    /// # Errors
-    /// [`StoreError::TakenOver`]: the run is another's now.
-    pub async fn start_attempt(
-        &self,
-        run: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Attempt, StoreError> {
-        let mut tx = self.begin_held(run).await?;
-        let sql = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
-            RETURNING attempts, interrupted";
-        let row = sqlx::query(sql)
-            .bind(self.alive_until(now))
-            .bind(run)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        let row = row.ok_or_else(|| taken_over(run))?;
-        let number: i64 = row.try_get("attempts").map_err(self.wrap())?;
-        let interrupted: i64 = row.try_get("interrupted").map_err(self.wrap())?;
-        let sql = "INSERT INTO attempts (run_id, number, started_ms) VALUES ($1, $2, $3)";
-        sqlx::query(sql)
-            .bind(run)
-            .bind(number)
-            .bind(now.timestamp_millis())
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        tx.commit().await.map_err(self.wrap())?;
-        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(Attempt {
-            number: count(number),
-            spent: count(number - interrupted),
-        })
-    }
-
-    /// Ends the attempt that is under way; `error` says why another one is needed.
-    pub async fn end_attempt(
-        &self,
-        run: &str,
-        error: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin_held(run).await?;
-        self.close_attempt(&mut tx, run, error, now).await?;
-        tx.commit().await.map_err(self.wrap())
-    }
-
-    /// How many attempts were under way: one, or none where the run pauses.
-    pub(super) async fn close_attempt(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        run: &str,
-        error: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<i64, StoreError> {
-        let sql =
-            "UPDATE attempts SET ended_ms = $1, error = $2 WHERE run_id = $3 AND ended_ms IS NULL";
-        let done = sqlx::query(sql)
-            .bind(now.timestamp_millis())
-            .bind(error.map(str::to_owned))
-            .bind(run)
-            .execute(&mut **tx)
-            .await
-            .map_err(self.wrap())?;
-        Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX))
     }
 
     /// Records how the run ended, with all its steps, artifacts and deliveries.
@@ -175,49 +98,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::TakenOver`]: the run is another's now.
     pub async fn finish_run(&self, run: &RunRecord, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let mut tx = self.begin_held(&run.id).await?;
-        self.close_attempt(&mut tx, &run.id, run.error.as_deref(), now)
-            .await?;
-        // Whatever the ledger still says is being handed over, nobody hands over any more
-        let is_doubted = self.doubt_deliveries(&mut tx, &run.id).await? > 0;
-        let error = match (&run.error, is_doubted) {
-            (Some(error), true) => Some(format!("{error}; {DOUBT}")),
-            (None, true) => Some(DOUBT.to_owned()),
-            (error, false) => error.clone(),
-        };
-        let steps = run.steps.iter().enumerate();
-        self.insert_steps(&mut tx, &run.id, steps).await?;
-        self.insert_artifacts(&mut tx, &run.id, 0, &run.artifacts)
-            .await?;
-        self.insert_deliveries(&mut tx, &run.id, 0, &run.deliveries)
-            .await?;
-        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let sql = "UPDATE runs SET state = $1, attempts = $2, requests = $3, retries = $4,
-            row_count = $5, duration_ms = $6, error = $7, ended_ms = $8 WHERE id = $9";
-        sqlx::query(sql)
-            .bind(run.state.name())
-            .bind(i64::from(run.attempts))
-            .bind(whole(run.requests))
-            .bind(whole(run.retries))
-            .bind(whole(run.rows))
-            .bind(whole(run.duration_ms))
-            .bind(error)
-            .bind(now.timestamp_millis())
-            .bind(&run.id)
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        tx.commit().await.map_err(self.wrap())?;
-        self.set_fence(&run.id, None);
+        let fence = self.fence_of(&run.id);
+        self.enter(RunEnd { run, now }).await?;
+        self.drop_fence(&run.id, fence);
         Ok(())
     }
 
     /// Runs that count as running.
     pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
         let sql = "SELECT id, job, trigger_name, process, alive_until_ms, runner, fence, cancel_ms,
-            deaths FROM runs WHERE state = $1";
+            deaths FROM runs WHERE state = 'running'";
         let rows = sqlx::query(sql)
-            .bind(RunState::Running.name())
             .fetch_all(&self.pool)
             .await
             .map_err(self.wrap())?;
@@ -331,5 +222,76 @@ impl Store {
             what,
             found: found.to_owned(),
         }
+    }
+}
+
+/// The end of a run.
+struct RunEnd<'a> {
+    run: &'a RunRecord,
+    now: DateTime<Utc>,
+}
+
+impl Entry for RunEnd<'_> {
+    type Answer = ();
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
+        let run = self.run;
+        let is_doubted = self.close(store, tx).await?;
+        // Whatever the ledger still says is being handed over, nobody hands over any more
+        if is_doubted {
+            store.doubt_deliveries(tx, &run.id).await?;
+            let error = match &run.error {
+                Some(error) => format!("{error}; {DOUBT}"),
+                None => DOUBT.to_owned(),
+            };
+            sqlx::query("UPDATE runs SET error = $1 WHERE id = $2")
+                .bind(error)
+                .bind(&run.id)
+                .execute(&mut *tx)
+                .await
+                .map_err(store.wrap())?;
+        }
+        let steps = run.steps.iter().enumerate();
+        store.insert_steps(tx, &run.id, steps).await?;
+        store
+            .insert_artifacts(tx, &run.id, 0, &run.artifacts)
+            .await?;
+        store
+            .insert_deliveries(tx, &run.id, 0, &run.deliveries)
+            .await
+    }
+}
+
+impl RunEnd<'_> {
+    /// Closes the run, which must be this runner's, and its attempt; whether a mail of it is still
+    /// being handed over.
+    async fn close(&self, store: &Store, tx: &mut AnyConnection) -> Result<bool, StoreError> {
+        let run = self.run;
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let update = "UPDATE runs SET state = $1, attempts = $2, requests = $3, retries = $4,
+            row_count = $5, duration_ms = $6, error = $7, ended_ms = $8
+            WHERE id = $9 AND fence = $10 AND state = 'running'
+            RETURNING CASE WHEN EXISTS (SELECT 1 FROM deliveries AS d WHERE d.run_id = runs.id
+            AND d.state = $11) THEN 1 ELSE 0 END AS is_doubted";
+        let close =
+            "UPDATE attempts SET ended_ms = $8, error = $7 WHERE run_id = $9 AND ended_ms IS NULL";
+        let rows = store.both(tx, [update, close], |query| {
+            query
+                .bind(run.state.name())
+                .bind(i64::from(run.attempts))
+                .bind(whole(run.requests))
+                .bind(whole(run.retries))
+                .bind(whole(run.rows))
+                .bind(whole(run.duration_ms))
+                .bind(run.error.clone())
+                .bind(self.now.timestamp_millis())
+                .bind(&run.id)
+                .bind(store.fence_of(&run.id))
+                .bind(DeliveryState::Pending.name())
+        });
+        let rows = rows.await?;
+        let row = rows.first().ok_or_else(|| taken_over(&run.id))?;
+        let is_doubted: i64 = row.try_get("is_doubted").map_err(store.wrap())?;
+        Ok(is_doubted == 1)
     }
 }

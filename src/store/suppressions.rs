@@ -1,7 +1,7 @@
 //! Addresses that get no mail, whatever a job says.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError};
 
@@ -70,12 +70,12 @@ impl Store {
     /// Why an address gets no mail; `None`: it does.
     pub(super) async fn suppression(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut AnyConnection,
         address: &str,
     ) -> Result<Option<String>, StoreError> {
         let row = sqlx::query("SELECT reason FROM suppressions WHERE address = $1")
             .bind(address)
-            .fetch_optional(&mut **tx)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(self.wrap())?;
         row.map(|row| row.try_get("reason").map_err(self.wrap()))

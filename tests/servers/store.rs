@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Again, Attempt, Begin, Cancellation, Change, DeliveryKey, Found, Handing, NewRun, News,
-        Notice, Planned, Queued, RunOutcome, Runner, Sign, Spent, Store, StoreError,
+        Again, Attempt, Begin, Cancellation, Change, Claimed, DeliveryKey, Found, Handing, NewRun,
+        News, Notice, Planned, Queued, RunOutcome, Runner, Sign, Spent, Store, StoreError,
     },
 };
 use futures::future::join_all;
@@ -29,7 +29,15 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "store_a_watermark_that_moved_meanwhile_is_not_moved_again",
         || both(watermark),
     ),
+    (
+        "store_many_watermarks_move_at_once_but_for_those_that_moved_meanwhile",
+        || both(many_watermarks),
+    ),
     ("store_a_waiting_run_goes_to_one_runner", || both(one_claim)),
+    (
+        "store_a_claim_looks_past_runs_that_this_runner_may_not_take",
+        || both(past_others),
+    ),
     (
         "store_a_job_runs_once_at_a_time_and_urgent_runs_go_first",
         || both(order),
@@ -297,6 +305,75 @@ test!(watermark, place, {
         (two, "f", false)
     );
     assert_eq!(store.runs(None, 9).await.unwrap().len(), 2);
+});
+
+test!(many_watermarks, place, {
+    let store = place.open().await;
+    let (one, two) = (noon(), noon() + TimeDelta::hours(1));
+    let job = |n: usize| format!("job{n:02}");
+    let all = |seen, tick, first: usize| -> Vec<Planned> {
+        let each = (0..23).map(|n| planned(&job(n), &format!("r{:03}", first + n), seen, tick));
+        each.collect()
+    };
+    let mut marks = store.marks().await.unwrap();
+    let new = all(None, one, 0);
+    assert_eq!(store.plan(&new, one).await.unwrap(), [true; 23]);
+    new.iter().for_each(|job| marks.moved(job));
+    assert_eq!(store.marks().await.unwrap(), marks);
+    // Others move one on, pause one, and know one that is new here
+    let other = [planned(&job(5), "other", Some(one), two)];
+    assert_eq!(store.plan(&other, two).await.unwrap(), [true]);
+    store.pause(&job(20), two).await.unwrap();
+    assert_ne!(store.marks().await.unwrap(), marks);
+    let mut marks = store.marks().await.unwrap();
+    let mut moves = all(Some(one), two, 100);
+    moves[8].seen = None;
+    moves.push(planned("new", "r200", None, two));
+    let moved = store.plan(&moves, two).await.unwrap();
+    let wanted: Vec<bool> = (0..24).map(|n| ![5, 8, 20].contains(&n)).collect();
+    assert_eq!(moved, wanted);
+    for (job, _) in moves.iter().zip(&moved).filter(|(_, moved)| **moved) {
+        marks.moved(job);
+    }
+    assert_eq!(store.marks().await.unwrap(), marks);
+    let seen = store.watermarks().await.unwrap();
+    let at = |name: &str| seen[name].at;
+    assert_eq!((at("job05"), at("job08"), at("job20")), (two, one, one));
+    assert!(
+        wanted
+            .iter()
+            .take(23)
+            .enumerate()
+            .all(|(n, moved)| !moved || at(&job(n)) == two)
+    );
+    let runs = store.runs(None, 99).await.unwrap();
+    let ids: BTreeSet<String> = runs.into_iter().map(|run| run.id).collect();
+    let mut expected: BTreeSet<String> = (0..23).map(|n| format!("r{n:03}")).collect();
+    expected.extend((0..24).filter(|n| wanted[*n]).map(|n| match n {
+        23 => "r200".to_owned(),
+        n => format!("r{:03}", 100 + n),
+    }));
+    expected.insert("other".to_owned());
+    assert_eq!(ids, expected);
+});
+
+test!(past_others, place, {
+    let store = place.open().await;
+    // Many that this runner does not know come first, and many of one job
+    for n in 0..40 {
+        let run = queued(&format!("a{n:02}"), &format!("unknown{n}"), noon(), 0);
+        assert!(store.enqueue(&run, noon()).await.unwrap());
+        let tick = noon() - TimeDelta::minutes(n);
+        let run = queued(&format!("b{n:02}"), "often", tick, 1);
+        assert!(store.enqueue(&run, noon()).await.unwrap());
+    }
+    let last = queued("c", "last", noon(), 2);
+    assert!(store.enqueue(&last, noon()).await.unwrap());
+    let is_known = |run: &Claimed| !run.job.starts_with("unknown");
+    let claim = store.claim("me", None, &[], 2, is_known, noon());
+    let claimed = claim.await.unwrap();
+    let ids: Vec<&str> = claimed.iter().map(|run| run.id.as_str()).collect();
+    assert_eq!(ids, ["b39", "c"]);
 });
 
 test!(one_claim, place, {
