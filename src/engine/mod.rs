@@ -3,8 +3,10 @@
 mod archive;
 mod attach;
 mod backfill;
+mod channel;
 mod columns;
 mod context;
+mod courier;
 mod deliver;
 #[cfg(feature = "delta")]
 mod delta;

@@ -23,12 +23,6 @@ pub fn domain_of(address: &str) -> String {
     mailbox.map_or_else(|_| "localhost".to_owned(), |m| m.email.domain().to_owned())
 }
 
-/// The address alone, in lower case: what makes two recipients the same one. `None`: it is none.
-pub fn address_of(text: &str) -> Option<String> {
-    let mailbox = text.parse::<Mailbox>().ok()?;
-    Some(mailbox.email.to_string().to_lowercase())
-}
-
 /// A message for those of its recipients that are named here.
 pub(super) fn to_mime(message: &Message, recipients: &[&str]) -> Result<Mime, MailError> {
     let mailbox = |address: &str| {

@@ -92,6 +92,11 @@ impl Names<'_> {
         }
     }
 
+    /// Whether a row has a column that names it.
+    pub(super) fn can_name(row: &Value) -> bool {
+        NAMES.iter().any(|key| row[*key].is_string())
+    }
+
     fn source(self, text: &str) -> String {
         let host = text
             .trim()
