@@ -48,7 +48,7 @@ pub struct Digest {
     pub others: Vec<String>,
     /// Their title.
     pub others_title: String,
-    /// Which days, compared with which, and as of when.
+    /// Which days, compared with which, as of when, and which job, report and run.
     pub notes: Vec<String>,
     #[serde(skip)]
     pub(super) lang: Lang,
@@ -263,5 +263,11 @@ fn notes(scene: &Scene, context: &Value) -> Vec<String> {
     }
     let made_at = instant(&text(&context["run"]["made_at"]));
     notes.push(say(lang, "as_of", &[("at", &made_at)]));
+    let source = [
+        &context["job"]["name"],
+        &context["report"]["name"],
+        &context["run"]["id"],
+    ];
+    notes.push(source.map(text).join(" · "));
     notes
 }

@@ -12,14 +12,20 @@ use super::{
 /// Source: <https://docs.slack.dev/reference/block-kit/blocks>: blocks of a message.
 const MOST_BLOCKS: usize = 50;
 
-/// Letters of a text of a section; some are left for what closes it.
-const LONGEST_TEXT: usize = 2900;
+/// Letters of a text of a section.
+const LONGEST_TEXT: usize = 3000;
+
+/// Up to here a text of lines is filled: some room is left for what closes it.
+const FULL_TEXT: usize = 2900;
 
 /// Letters of a header.
 const LONGEST_HEADER: usize = 150;
 
 /// Letters of a name in a list.
 const LONGEST_NAME: usize = 80;
+
+/// Letters of what stands in the place of a list.
+const LONGEST_REASON: usize = 300;
 
 /// Texts of other websites' lines; further lines are counted.
 const MOST_TEXTS: usize = 3;
@@ -48,7 +54,8 @@ pub fn slack(digest: &Digest, subject: &str) -> Value {
     blocks.push(context(&digest.notes));
     let headlines = digest.websites.iter().map(|site| site.headline.as_str());
     let lead = headlines.take(usize::from(!is_bundle));
-    let text: Vec<&str> = [subject].into_iter().chain(lead).collect();
+    let text = [subject].into_iter().chain(lead);
+    let text: Vec<&str> = text.filter(|line| !line.is_empty()).collect();
     json!({ "text": escape(&text.join("\n")), "mrkdwn": false, "blocks": blocks })
 }
 
@@ -109,7 +116,8 @@ fn list(list: &List) -> Option<Value> {
         );
         line.trim_end().to_owned()
     };
-    let instead = list.instead.iter().map(|why| code(why));
+    let instead = list.instead.iter();
+    let instead = instead.map(|why| escape(&cut(&isolate(why), LONGEST_REASON)));
     titled(&list.title, instead.chain(each(&list.rows).map(row)))
 }
 
@@ -131,7 +139,7 @@ fn titled(title: &str, lines: impl Iterator<Item = String>) -> Option<Value> {
     let mut all = format!("*{}*", escape(title));
     let empty = all.len();
     for line in lines {
-        if all.chars().count() + line.chars().count() >= LONGEST_TEXT {
+        if all.chars().count() + line.chars().count() >= FULL_TEXT {
             break;
         }
         all += "\n• ";
@@ -148,7 +156,7 @@ fn lines(digest: &Digest) -> Vec<Value> {
     for line in &digest.others {
         let line = cut(line, LONGEST_NAME * 2);
         let last = texts.last_mut().expect("there is one from the start");
-        let has_room = last.chars().count() + line.chars().count() < LONGEST_TEXT;
+        let has_room = last.chars().count() + line.chars().count() < FULL_TEXT;
         match (has_room, texts.len()) {
             (true, _) => {
                 let last = texts.last_mut().expect("there is one from the start");
@@ -169,7 +177,7 @@ fn lines(digest: &Digest) -> Vec<Value> {
 }
 
 fn header(words: &str) -> Value {
-    let words = cut(&isolate(words), LONGEST_HEADER);
+    let words = cut(words, LONGEST_HEADER);
     json!({ "type": "header", "text": { "type": "plain_text", "text": words, "emoji": false } })
 }
 

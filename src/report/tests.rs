@@ -137,11 +137,13 @@ fn check_channels(case: &str, context: &Value, subject: &str) {
         &format!("{case}.slack.json"),
         format!("{message:#}\n").as_bytes(),
     );
-    let digest = serde_json::to_value(&digest).unwrap();
-    golden(
-        &format!("{case}.digest.json"),
-        format!("{digest:#}\n").as_bytes(),
-    );
+    if ["normal", "zero", "script", "markup", "names", "failed"].contains(&case) {
+        let digest = serde_json::to_value(&digest).unwrap();
+        golden(
+            &format!("{case}.digest.json"),
+            format!("{digest:#}\n").as_bytes(),
+        );
+    }
 }
 
 fn golden(name: &str, bytes: &[u8]) {
@@ -477,12 +479,25 @@ fn more_websites_than_blocks_hold_are_counted() {
         site
     });
     sites.extend(more);
-    let message = slack(&Digest::of(&context), "965 websites").to_string();
+    let message = slack(&Digest::of(&context), "965 websites");
+    let texts: Vec<&str> = message["blocks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|block| block["text"]["text"].as_str())
+        .collect();
+    let shown = texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter(|line| line.contains("up 931"))
+        .count();
+    let more = format!("and {} more", 962 - shown);
     assert!(
-        message.contains("and 8") && message.contains(" more"),
-        "{message}"
+        shown > 50 && texts.last().unwrap().ends_with(&more),
+        "{shown} {texts:?}"
     );
-    check_channels("bundle_many", &context, "965 websites");
+    assert!(texts.iter().all(|text| text.chars().count() <= 3000));
+    assert!(message["blocks"].as_array().unwrap().len() <= 50);
 }
 
 #[test]
