@@ -48,6 +48,8 @@ pub struct Digest {
     pub others: Vec<String>,
     /// Their title.
     pub others_title: String,
+    /// Files of the report that lie elsewhere, a sentence and a line for each place.
+    pub files: Vec<String>,
     /// Which days, compared with which, as of when, and which job, report and run.
     pub notes: Vec<String>,
     #[serde(skip)]
@@ -111,6 +113,7 @@ impl Digest {
             websites: Vec::new(),
             others: Vec::new(),
             others_title: say(lang, "other_sites", &[]),
+            files: files(lang, &context["attachments"]),
             notes: notes(&whole, context),
             lang,
         };
@@ -227,6 +230,23 @@ fn with_shown(lang: Lang, mut rows: Value) -> Value {
         row["shown"] = format!("{amount}{}", part.unwrap_or_default()).into();
     }
     rows
+}
+
+fn files(lang: Lang, attachments: &Value) -> Vec<String> {
+    let of = |file: &Value| {
+        let places = file["links"].as_array()?.iter();
+        let places: Vec<&str> = places.filter_map(Value::as_str).collect();
+        let name = file["name"].as_str()?;
+        let rows = lang.num(number(&file["rows"])?);
+        let words = say(lang, "file_elsewhere", &[("name", name), ("rows", &rows)]);
+        (!places.is_empty()).then(|| format!("{words}\n{}", places.join("\n")))
+    };
+    attachments
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(of)
+        .collect()
 }
 
 /// The last lines: which days, compared with which, and as of when.

@@ -50,6 +50,7 @@ pub fn slack(digest: &Digest, subject: &str) -> Value {
         blocks.extend([json!({ "type": "divider" }), header(&digest.others_title)]);
         blocks.extend(lines(digest));
     }
+    blocks.extend(digest.files.iter().map(|file| plain(file)));
     blocks.truncate(MOST_BLOCKS - 1);
     blocks.push(context(&digest.notes));
     let headlines = digest.websites.iter().map(|site| site.headline.as_str());

@@ -346,6 +346,25 @@ fn what_visitors_send_is_text_and_never_markup_or_a_header() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_named_with_its_place() {
+    let mut context = normal();
+    let file = |name: &str, links: Value| json!({ "name": name, "rows": 120_000, "attached": links == json!([]), "links": links });
+    let places = json!([
+        "file:///srv/lake/pages/day=2026-11-16/data.csv",
+        "s3://lake/<b>.csv"
+    ]);
+    context["attachments"] = json!([file("small.csv", json!([])), file("pages.csv", places)]);
+    let mail = check("files", "weekly", &context);
+    let message = slack(&Digest::of(&context), &mail.subject).to_string();
+    for part in [&mail.html, &mail.text, &message] {
+        assert!(part.contains("pages.csv is too large for a mail (120,000 rows)."));
+        assert!(part.contains("file:///srv/lake/pages/day=2026-11-16/data.csv"));
+        assert!(!part.contains("small.csv"), "it goes with the mail");
+    }
+    assert!(mail.html.contains("s3://lake/&lt;b&gt;.csv"));
+}
+
+#[test]
 fn what_a_channel_could_take_for_markup_is_a_name_in_it() {
     let mut context = normal();
     context["website"]["name"] = json!("*Acme* _&_ `y` <!channel> <https://evil.test|here> :x:");

@@ -323,7 +323,7 @@ fn a_job_of_channels_alone_needs_no_mail_and_their_addresses_are_the_jobs_own() 
         &format!("api: {{ url: '{api}', key: dbdy_x }}\n"),
     );
     for (name, text) in [
-        ("report.yaml", "queries: {}"),
+        ("report.yaml", "queries: { top_pages: {} }"),
         ("subject.txt", "Top of {{ website.name }}"),
         ("body.html", "<p>x</p>"),
         ("body.txt", "x"),
