@@ -137,8 +137,7 @@ fn address(path: &str, root: &Path) -> String {
         let whole = std::path::absolute(root.join(path)).ok()?;
         Url::from_file_path(whole).ok().map(String::from)
     };
-    match path.contains("://") {
-        true => path.to_owned(),
-        false => of_file().unwrap_or_else(|| path.to_owned()),
-    }
+    let is_url = path.contains("://");
+    let found = (!is_url).then(of_file).flatten();
+    found.unwrap_or_else(|| path.to_owned())
 }

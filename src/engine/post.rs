@@ -121,7 +121,8 @@ impl Work<'_> {
             return Ok(results);
         };
         let id = id_of(letter, &first.key, first.number, &domain);
-        let handed = self.hand_over(&courier, letter, &begun, &id).await;
+        // It holds the whole dialogue with a server: large, and rarely alive
+        let handed = Box::pin(self.hand_over(&courier, letter, &begun, &id)).await;
         for begun in &begun {
             let sent = ending(letter, begun, &id, &handed);
             let handing = self.handing(letter, begun.place);

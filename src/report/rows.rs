@@ -27,7 +27,7 @@ const NAMES: [&str; 15] = [
 ];
 
 /// Columns that say how much of a row there is, the best first.
-const AMOUNTS: [&str; 8] = [
+pub(super) const AMOUNTS: [&str; 8] = [
     "visitors",
     "unique_visitors",
     "pageviews",

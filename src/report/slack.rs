@@ -32,7 +32,10 @@ const MOST_TEXTS: usize = 3;
 
 /// The message of a digest: blocks, and a text for notifications and for receivers that know no blocks.
 pub fn slack(digest: &Digest, subject: &str) -> Value {
-    let mut blocks = vec![header(subject), context(&[digest.window.clone()])];
+    let mut blocks = vec![
+        header(subject),
+        context(std::slice::from_ref(&digest.window)),
+    ];
     blocks.extend(
         digest
             .incomplete

@@ -40,13 +40,11 @@ impl Ears {
                 kept.push(request.clone());
                 kept.len() - 1
             };
-            match answers.get(place).copied().unwrap_or(Some(200)) {
-                Some(status) => Some((status, String::new(), "no_service".to_owned())),
-                None => {
-                    tell.lock().unwrap().send(()).unwrap();
-                    None
-                }
+            let status = answers.get(place).copied().unwrap_or(Some(200));
+            if status.is_none() {
+                tell.lock().unwrap().send(()).unwrap();
             }
+            status.map(|status| (status, String::new(), "no_service".to_owned()))
         });
         Self { url, heard, silent }
     }
