@@ -288,7 +288,7 @@ pub(super) struct ReportKeys {
     /// `website`: one mail a website. `job`: one mail about all of them.
     #[serde(default = "website")]
     pub(super) per: ReportPerName,
-    /// Recipients, one message each; or a mapping of websites (ids or domains, globs allowed) to recipients, with `default` for the others.
+    /// Recipients, one message each: mail addresses, and channels (`slack`, `webhook`); or a mapping of websites (ids or domains, globs allowed) to recipients, with `default` for the others.
     #[schemars(example = &["team@example.com"])]
     pub(super) to: ToKeys,
     /// `true`: one message to all of `to`, `cc` and `bcc`.
@@ -327,9 +327,34 @@ pub(super) struct ReportKeys {
 #[serde(untagged)]
 pub(super) enum ToKeys {
     /// The same for every website.
-    All(#[schemars(length(min = 1))] Vec<Address>),
+    All(#[schemars(length(min = 1))] Vec<RecipientKeys>),
     /// By website.
-    ByWebsite(BTreeMap<String, Vec<Address>>),
+    ByWebsite(BTreeMap<String, Vec<RecipientKeys>>),
+}
+
+/// A recipient.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RecipientKeys {
+    /// A mail address.
+    Mail(Address),
+    /// An address that takes messages over HTTP.
+    Channel(ChannelKeys),
+}
+
+/// An address that takes messages over HTTP.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChannelKeys {
+    /// An incoming webhook as Slack has them: the report as blocks.
+    #[schemars(example = &"https://hooks.slack.example/services/T/B/x")]
+    pub(super) slack: Option<PingUrl>,
+    /// An address that takes JSON: the report with all that templates see.
+    #[schemars(example = &"https://hooks.example/abc")]
+    pub(super) webhook: Option<PingUrl>,
+    /// What messages to `webhook` are signed with (HMAC-SHA256).
+    #[schemars(example = &"a-shared-secret")]
+    pub(super) secret: Option<String>,
 }
 
 /// A file that goes with a mail.

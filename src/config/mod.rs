@@ -1,5 +1,6 @@
 //! Settings and job files: YAML in, validated values out, every problem with file and line.
 
+mod channels;
 mod check;
 mod environment;
 mod finding;

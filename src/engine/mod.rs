@@ -3,9 +3,11 @@
 mod archive;
 mod attach;
 mod backfill;
+mod channel;
 mod clash;
 mod columns;
 mod context;
+mod courier;
 mod deliver;
 #[cfg(feature = "delta")]
 mod delta;

@@ -83,11 +83,7 @@ impl Store {
         Ok(change)
     }
 
-    async fn is_in_doubt(
-        &self,
-        tx: &mut AnyConnection,
-        run: &str,
-    ) -> Result<bool, StoreError> {
+    async fn is_in_doubt(&self, tx: &mut AnyConnection, run: &str) -> Result<bool, StoreError> {
         let sql = "SELECT run_id FROM run_deliveries WHERE run_id = $1 AND state = $2 LIMIT 1";
         let row = sqlx::query(sql)
             .bind(run)

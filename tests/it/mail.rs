@@ -5,6 +5,7 @@ use std::{
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -30,6 +31,11 @@ const STAGES: [Stage; 10] = [
 
 /// The weekly report of one website, to these addresses.
 fn workspace(sink: &Sink, to: &[String]) -> TestWorkspace {
+    workspace_of(sink, to, "")
+}
+
+/// The same, with something after the address of the mail server.
+fn workspace_of(sink: &Sink, to: &[String], end: &str) -> TestWorkspace {
     let workspace = TestWorkspace::with_examples();
     let job = format!(
         "preset: last_iso_week\nwebsites: [web_acme_docs]\nqueries: [summary, pages, traffic, countries, device_types]\n\
@@ -38,7 +44,7 @@ fn workspace(sink: &Sink, to: &[String]) -> TestWorkspace {
     );
     workspace.write("jobs/mail.yaml", &job);
     let settings = format!(
-        "mail: {{ url: 'smtp://ann:secret@127.0.0.1:{}', from: 'reports@example.org' }}\n",
+        "mail: {{ url: 'smtp://ann:secret@127.0.0.1:{}{end}', from: 'reports@example.org' }}\n",
         sink.port
     );
     workspace.write("databuddy-jobs.yaml", &settings);
@@ -127,6 +133,64 @@ fn a_connection_that_breaks_off_anywhere_costs_nobody_a_mail_and_gives_nobody_tw
         assert_eq!(states(&second)[0], expected, "{stage:?}");
         assert_eq!(sink.taken().len(), taken, "{stage:?}: sent again by itself");
     }
+}
+
+#[test]
+fn a_server_that_falls_silent_anywhere_is_left_in_time_and_nobody_gets_two() {
+    for stage in STAGES {
+        let sink = Sink::start(once(stage, Deed::Hang));
+        let workspace = workspace_of(&sink, &three(), "?timeout=1");
+        let (code, first) = run(&workspace, &["run", "mail"]);
+        let said = first["error"].as_str().unwrap_or_default();
+        match stage {
+            // All of a small message was written, and nobody knows how much of it arrived
+            Stage::InData | Stage::AfterDot => {
+                assert_eq!((code, states(&first)), (3, vec!["unknown", "sent", "sent"]));
+                assert!(said.contains("did not answer within 1 s"), "{said}");
+            }
+            // This sink offers no TLS that works
+            Stage::StartTls => assert_eq!(states(&first), ["pending"; 3], "{first:#}"),
+            _ => assert_eq!((code, states(&first)), (0, vec!["sent"; 3]), "{stage:?}"),
+        }
+        let taken = sink.taken().len();
+        run(&workspace, &["run", "mail"]);
+        let expected = if stage == Stage::StartTls { 0 } else { taken };
+        assert_eq!(sink.taken().len(), expected, "{stage:?}: sent again");
+        for to in three() {
+            assert!(sink.count(&to) <= 1, "{stage:?}: {to}");
+        }
+    }
+}
+
+#[test]
+fn a_slow_server_is_waited_for_and_a_silent_one_leaves_the_mail_for_later() {
+    let slow = STAGES.map(|stage| Fault {
+        stage,
+        deed: Deed::Slow(Duration::from_millis(150)),
+        time: 1,
+    });
+    let slow = slow
+        .into_iter()
+        .filter(|fault| fault.stage != Stage::StartTls);
+    let sink = Sink::start(slow.collect());
+    let workspace = workspace(&sink, &three());
+    let (code, first) = run(&workspace, &["run", "mail"]);
+    assert_eq!((code, states(&first)), (0, vec!["sent"; 3]), "{first:#}");
+    assert_eq!((sink.taken().len(), sink.connections()), (3, 1));
+
+    let silent = Sink::start(vec![Fault {
+        stage: Stage::Connect,
+        deed: Deed::Hang,
+        time: 0,
+    }]);
+    let workspace = workspace_of(&silent, &three(), "?timeout=1");
+    let (code, run) = run(&workspace, &["run", "mail"]);
+    assert_eq!((code, states(&run)), (75, vec!["pending"; 3]), "{run:#}");
+    let error = run["error"].as_str().unwrap();
+    assert!(
+        error.contains("did not answer at the greeting within 1 s"),
+        "{error}"
+    );
 }
 
 #[test]

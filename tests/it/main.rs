@@ -10,6 +10,7 @@ mod api;
 mod backfill;
 mod buckets;
 mod campaign;
+mod channels;
 mod columns;
 mod commands;
 mod config;
