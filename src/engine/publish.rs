@@ -133,7 +133,7 @@ impl Work<'_> {
             name: unit,
             old: old.as_ref(),
         };
-        let has_new = self
+        let begun = self
             .note_new(publishing, staged, of_unit, artifacts)
             .await?;
         let puts = self.puts(publishing, staged, of_unit, artifacts);
@@ -166,14 +166,15 @@ impl Work<'_> {
         }
         drop(done);
         // One that could not be put in place may lie there all the same
-        let all_listed = new.missing.is_empty();
+        let is_listed = |path: &String| new.files.iter().any(|file| file.path == *path);
+        let is_over = !begun.is_empty() && begun.iter().all(is_listed);
         let read = (old, version);
         self.check_lease()?;
         let written = write_manifest(&destination, unit, read, new, replaced);
         let written = self.lost.run_until_cancelled(written).await;
         let has_replaced = written.ok_or(EngineError::Cancelled)??;
         self.check_lease()?;
-        if has_new && all_listed {
+        if is_over {
             destination.remove_journal(Journal::Begun, unit).await?;
         }
         if has_replaced {
@@ -184,15 +185,15 @@ impl Work<'_> {
     }
 
     /// Writes down the files that no manifest lists yet, before the first is put in place: after a kill
-    /// nobody would know of those that the job, changed meanwhile, does not write any more. Whether there
-    /// are any.
+    /// nobody would know of those that the job, changed meanwhile, does not write any more. Their
+    /// paths.
     async fn note_new(
         &self,
         publishing: Publishing<'_>,
         staged: &StagedFiles,
         unit: Unit<'_>,
         artifacts: &[(usize, &PlannedArtifact)],
-    ) -> Result<bool, EngineError> {
+    ) -> Result<Vec<String>, EngineError> {
         let new = artifacts.iter().filter_map(|(place, artifact)| {
             let put = Put {
                 work: self,
@@ -214,7 +215,7 @@ impl Work<'_> {
                 .write_journal(journal, unit.name, &new)
                 .await?;
         }
-        Ok(!new.is_empty())
+        Ok(new.into_iter().map(|file| file.path).collect())
     }
 
     /// The work on each file of a unit, on those of a Delta table together.
