@@ -1,6 +1,6 @@
 //! Channels of a report: recipients that are told over HTTP.
 
-use super::{job_keys::ChannelKeys, together::Notes};
+use super::{report_keys::ChannelKeys, together::Notes};
 use crate::{
     domain::channel::{Channel, ChannelKind},
     secret::Secret,

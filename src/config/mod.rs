@@ -3,13 +3,17 @@
 mod channels;
 mod check;
 mod environment;
+mod export_keys;
 mod finding;
 mod interpolate;
 mod job_file;
 mod job_keys;
+mod key_words;
 mod problem;
 mod queries;
+mod query_keys;
 mod reference;
+mod report_keys;
 mod reports;
 mod settings;
 mod settings_keys;

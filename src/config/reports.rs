@@ -6,7 +6,8 @@ use super::{
     channels::Channels,
     check::{size, suggest, website_pattern},
     finding::Finding,
-    job_keys::{Address, AttachKeys, RecipientKeys, ReportKeys, ToKeys},
+    key_words::Address,
+    report_keys::{AttachKeys, RecipientKeys, ReportKeys, ToKeys},
     spans::{At, escape},
     together::Notes,
 };

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::{
     check::{duration, suggest},
+    export_keys::ExportKeys,
     finding::Finding,
-    job_keys::{
-        DaysKeys, ExportKeys, HookKeys, JobKeys, PresetName, ScheduleKeys, Span, WebsitesKeys, Zone,
-    },
+    job_keys::{DaysKeys, HookKeys, JobKeys, ScheduleKeys},
+    key_words::{PresetName, Span, Zone},
     queries::queries,
+    query_keys::WebsitesKeys,
     reports::reports,
     spans::At,
 };
@@ -182,7 +183,7 @@ fn span(text: &Span) -> std::time::Duration {
 
 fn selector(keys: WebsitesKeys) -> WebsiteSelector {
     let texts =
-        |list: Vec<super::job_keys::WebsitePattern>| list.into_iter().map(|p| p.0).collect();
+        |list: Vec<super::key_words::WebsitePattern>| list.into_iter().map(|p| p.0).collect();
     let all = || vec!["*".to_owned()];
     match keys {
         WebsitesKeys::All(_) => WebsiteSelector {
@@ -252,7 +253,7 @@ fn to_export(
     let compression = match (
         format,
         keys.compression
-            .map(super::job_keys::CompressionName::value),
+            .map(super::key_words::CompressionName::value),
     ) {
         (Format::Parquet | Format::Delta, Some(Compression::Gzip)) => {
             let hint = "write zstd, snappy or none".to_owned();
