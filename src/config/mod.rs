@@ -34,6 +34,7 @@ use std::{
     num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
+    thread::ScopedJoinHandle,
 };
 
 use serde_json::Value;
@@ -162,7 +163,7 @@ fn read_jobs(paths: &[&PathBuf], schema: &Value, around: &Surroundings<'_>) -> V
     std::thread::scope(|scope| {
         let parts = paths.chunks(paths.len().div_ceil(threads));
         let running: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
-        let read = running.into_iter().map(|thread| thread.join());
+        let read = running.into_iter().map(ScopedJoinHandle::join);
         read.flat_map(|jobs| jobs.expect("reading a file does not panic"))
             .collect()
     })

@@ -211,10 +211,10 @@ impl Store {
             return None;
         }
         let turn = self.turns.next().await;
-        Some(OwnedTurn(match turn.is_some() {
-            true => surely(settle(turn)).await,
-            false => turn,
-        }))
+        if turn.is_none() {
+            return Some(OwnedTurn(turn));
+        }
+        Some(OwnedTurn(surely(settle(turn)).await))
     }
 }
 

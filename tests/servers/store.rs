@@ -318,7 +318,9 @@ test!(many_watermarks, place, {
     let mut marks = store.marks().await.unwrap();
     let new = all(None, one, 0);
     assert_eq!(store.plan(&new, one).await.unwrap(), [true; 23]);
-    new.iter().for_each(|job| marks.moved(job));
+    for job in &new {
+        marks.moved(job);
+    }
     assert_eq!(store.marks().await.unwrap(), marks);
     // Others move one on, pause one, and know one that is new here
     let other = [planned(&job(5), "other", Some(one), two)];
