@@ -414,15 +414,16 @@ fn a_job_file_that_would_write_the_files_of_another_job_waits_until_it_does_not(
     for words in ["jobs/two.yaml:4:", "the job `one` would write"] {
         assert!(said.contains(words), "{words}: {said}");
     }
-    let broken = |service: &Service, count: usize| {
+    // What is logged first is seen there a little later
+    let wait_for_broken = |count: usize| {
         let line = format!("databuddy_jobs_jobs_broken {count}\n");
-        service.get("/metrics", None).1.contains(&line)
+        while !service.get("/metrics", None).1.contains(&line) {}
     };
-    assert!(broken(&service, 1));
+    wait_for_broken(1);
     workspace.write("jobs/one.yaml", &job(EACH_SECOND, "elsewhere"));
     let seen = workspace_of(&workspace);
     wait_for(&seen, |runs| !of(runs, "job", "two").is_empty());
-    assert!(broken(&service, 0));
+    wait_for_broken(0);
     assert_eq!(service.end(), Some(0));
     let own = |path: &std::path::PathBuf| path.starts_with("out/one/_manifests/two");
     assert!(workspace.files("out/one").iter().any(own));
