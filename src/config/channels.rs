@@ -33,6 +33,9 @@ impl Channels {
             let message = "`secret` signs messages to a `webhook`, and there is none";
             notes.wrong(&format!("{at}/secret"), message, hint);
         }
+        if keys.secret.as_deref().is_some_and(str::is_empty) {
+            notes.empty_secret(&format!("{at}/secret"));
+        }
         let (kind, url) = match (keys.slack, keys.webhook) {
             (Some(url), None) => (ChannelKind::Slack, url),
             (None, Some(url)) => (ChannelKind::Webhook, url),

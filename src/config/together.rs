@@ -42,6 +42,12 @@ impl Notes {
         self.findings
             .push(Finding::value(pointer, message, hint.into()));
     }
+
+    /// What anybody could sign with signs nothing.
+    pub(super) fn empty_secret(&mut self, pointer: &str) {
+        let hint = "set the variable that it comes from, or remove `secret`".to_owned();
+        self.wrong(pointer, "the secret is empty", hint);
+    }
 }
 
 /// Makes the job. `None` only where a value could not be made at all; findings say why.
@@ -137,6 +143,9 @@ fn hooks(key: &str, keys: Vec<HookKeys>, notes: &mut Notes) -> Vec<Hook> {
     let mut hooks = Vec::new();
     for (place, keys) in keys.into_iter().enumerate() {
         let has_address = keys.webhook.is_some() || keys.slack.is_some();
+        if keys.secret.as_deref().is_some_and(str::is_empty) {
+            notes.empty_secret(&format!("/{key}/{place}/secret"));
+        }
         if keys.secret.is_some() && keys.webhook.is_none() {
             let hint = "add `webhook: https://…`, or remove it".to_owned();
             let message = "`secret` signs messages to a `webhook`, and there is none";

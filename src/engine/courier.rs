@@ -80,7 +80,12 @@ impl Work<'_> {
             let missing = "no mail is configured";
             return mailer.map_or(Courier::None(missing), Courier::Mail);
         }
-        let mut channels = self.job.reports.iter().flat_map(|report| &report.channels);
+        // Another report may sign messages to the same address otherwise
+        let letter = &posting.letter;
+        let reports = self.job.reports.iter();
+        let mut channels = reports
+            .filter(|report| report.name == letter.report)
+            .flat_map(|report| &report.channels);
         let found = channels.find(|channel| channel.label() == *to);
         found.map_or(
             Courier::None(

@@ -99,6 +99,11 @@ impl JobFiles {
         let folder = stamp(&self.root.join("jobs")).map(|(changed, _)| changed);
         let found = if settings != self.settings || folder.is_none() || folder != self.folder {
             let found = self.all();
+            if found.is_empty() && !self.seen.is_empty() {
+                // Not there for a moment, more likely than all removed on purpose
+                self.folder = None;
+                return changes;
+            }
             self.remove_all_but(&found, &mut changes);
             found
         } else {
@@ -296,6 +301,26 @@ mod tests {
             }
             assert_eq!(found, [format!("job{n:05}")]);
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_away_for_a_moment_removes_nothing() {
+        let folder = project(3);
+        let (mut files, now) = note(&folder);
+        let (jobs, away) = (folder.path().join("jobs"), folder.path().join("away"));
+        fs::rename(&jobs, &away).unwrap();
+        for empty in [false, true] {
+            if empty {
+                fs::create_dir(&jobs).unwrap();
+            }
+            assert_eq!(files.changes(now).removed, Vec::<String>::new());
+        }
+        fs::remove_dir(&jobs).unwrap();
+        fs::rename(&away, &jobs).unwrap();
+        fs::remove_file(path(&folder, 1)).unwrap();
+        let changes = files.changes(now);
+        assert_eq!(changes.removed, ["job00001"]);
+        assert_eq!(names(&changes), Vec::<&str>::new());
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeSet,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::TimeDelta;
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -280,7 +282,9 @@ impl Engine {
             lost: &lost,
             stop: &stop,
         };
-        let result = work.go(progress).await;
+        // A fault of this program in one run must not end the others, and somebody must hear of it
+        let result = AssertUnwindSafe(work.go(progress)).catch_unwind().await;
+        let result = result.unwrap_or_else(|panic| Err(EngineError::fault(&*panic)));
         self.clear_staging(run);
         watch.abort();
         if let Err(error) = lease.release().await {

@@ -388,6 +388,59 @@ fn a_preview_writes_what_each_kind_of_channel_is_sent() {
 }
 
 #[test]
+fn each_report_signs_with_its_own_secret() {
+    let ears = Ears::start(Vec::new());
+    let workspace = TestWorkspace::empty();
+    let report = |name: &str, secret: &str| {
+        let to = format!("{{ webhook: '{}', secret: {secret} }}", ears.url);
+        format!("{{ name: {name}, template: weekly, to: [{to}] }}")
+    };
+    let reports = [report("one", "AAA"), report("two", "BBB")].join(", ");
+    let job = format!(
+        "preset: last_iso_week\nwebsites: [web_acme_docs]\n{QUERIES}\nreports: [{reports}]\n"
+    );
+    workspace.write("jobs/post.yaml", &job);
+    let (code, run) = run(&workspace, &["run", "post"]);
+    assert_eq!((code, states(&run)), (0, vec!["sent", "sent"]), "{run:#}");
+    for (secret, request) in ["AAA", "BBB"].iter().zip(ears.heard()) {
+        let stamp = header(&request, "x-databuddy-jobs-timestamp");
+        let signature = header(&request, "x-databuddy-jobs-signature");
+        let signature = hex::decode(signature.strip_prefix("sha256=").unwrap()).unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let signed = format!("{stamp}.{}", request.text);
+        hmac::verify(&key, signed.as_bytes(), &signature).unwrap();
+    }
+}
+
+#[test]
+fn columns_that_name_people_go_to_no_webhook() {
+    let ears = Ears::start(Vec::new());
+    let workspace = TestWorkspace::empty();
+    workspace.write("templates/people/subject.txt", "people");
+    workspace.write(
+        "templates/people/body.html",
+        "<p>{{ q.profile_list.current | length }}</p>",
+    );
+    workspace.write("templates/people/body.txt", "people");
+    workspace.write(
+        "templates/people/report.yaml",
+        "queries: { profile_list: {} }\n",
+    );
+    let job = format!(
+        "preset: yesterday\nwebsites: [web_acme_docs]\nqueries: [profile_list]\nreports: [{{ template: people, to: [{{ webhook: '{}' }}] }}]\n",
+        ears.url
+    );
+    workspace.write("jobs/post.yaml", &job);
+    let (code, document) = workspace.json(&["run", "post", "--sandbox"]);
+    let text = document.to_string();
+    assert!(
+        code == 2 && text.contains("not sent to webhooks"),
+        "{document:#}"
+    );
+    assert_eq!(ears.count(), 0);
+}
+
+#[test]
 fn what_is_wrong_with_a_channel_is_said_at_its_place_without_its_address() {
     for (to, column, words) in [
         ("[{ slack: 'k3y' }]", 45, "this is no http address"),
@@ -401,6 +454,11 @@ fn what_is_wrong_with_a_channel_is_said_at_its_place_without_its_address() {
             "[{ slack: 'https://h/k3y', secret: x }]",
             70,
             "`secret` signs",
+        ),
+        (
+            "[{ webhook: 'https://h/k3y', secret: '' }]",
+            72,
+            "the secret is empty",
         ),
         ("[{}]", 36, "the channel has no address"),
         (
