@@ -7,17 +7,29 @@ use super::{
     args::Global,
     exit::Exit,
     print,
-    session::{open_store, project},
+    session::{open_store, project, settings},
 };
 use crate::{
     clock::Clock,
+    config::Settings,
     engine::EngineError,
     store::{Cancellation, Found},
 };
 
+/// The settings, where there is a file of that job, be it broken: then above all somebody wants to pause
+/// it.
+fn settings_for(job: &str, global: &Global) -> Result<Settings, CliError> {
+    let (root, settings) = settings(global)?;
+    let file = |extension: &str| root.join("jobs").join(format!("{job}.{extension}"));
+    if !["yaml", "yml"].into_iter().any(|e| file(e).exists()) {
+        project(global, &[job.to_owned()], &[])?;
+    }
+    Ok(settings)
+}
+
 pub(super) async fn pause(job: &str, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
-    let project = project(global, &[job.to_owned()], &[])?;
-    let store = open_store(&project.settings, clock).await?;
+    let settings = settings_for(job, global)?;
+    let store = open_store(&settings, clock).await?;
     let paused = store.pause(job, clock.now()).await;
     store.close().await;
     paused.map_err(EngineError::from)?;
@@ -27,8 +39,8 @@ pub(super) async fn pause(job: &str, global: &Global, clock: &Clock) -> Result<E
 }
 
 pub(super) async fn resume(job: &str, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
-    let project = project(global, &[job.to_owned()], &[])?;
-    let store = open_store(&project.settings, clock).await?;
+    let settings = settings_for(job, global)?;
+    let store = open_store(&settings, clock).await?;
     let resumed = store.resume(job).await;
     store.close().await;
     let said = if resumed.map_err(EngineError::from)? {
@@ -40,8 +52,8 @@ pub(super) async fn resume(job: &str, global: &Global, clock: &Clock) -> Result<
 }
 
 pub(super) async fn cancel(run: &str, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
-    let project = project(global, &[], &[])?;
-    let store = open_store(&project.settings, clock).await?;
+    let (_, settings) = settings(global)?;
+    let store = open_store(&settings, clock).await?;
     let cancelled = match store.find_run(run).await.map_err(EngineError::from)? {
         Found::One(found) => {
             let asked = store.cancel(&found.id, clock.now()).await;

@@ -10,7 +10,7 @@ use super::{
     print, progress,
     run::{cancel_on_signal, summary},
     runs::find,
-    session::{Session, project},
+    session::{Session, open_store, project, settings},
 };
 use crate::{clock::Clock, engine::Selection};
 
@@ -19,9 +19,14 @@ pub(super) async fn resend(
     global: &Global,
     clock: &Clock,
 ) -> Result<Exit, CliError> {
-    let project = project(global, &[], &[])?;
+    let (_, settings) = settings(global)?;
+    let store = open_store(&settings, clock).await?;
+    let run = find(&store, &args.run).await;
+    store.close().await;
+    let run = run?;
+    // Other jobs may be broken
+    let project = project(global, std::slice::from_ref(&run.job), &[])?;
     let session = Session::without_key(global, &project, clock, progress::events(global)).await?;
-    let run = find(&session.engine.store, &args.run).await?;
     let job = project.jobs.iter().find(|job| job.name == run.job);
     let job = job.ok_or_else(|| {
         CliError::Argument(format!(

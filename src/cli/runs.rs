@@ -12,7 +12,7 @@ use super::{
     args::Global,
     exit::Exit,
     print,
-    session::{open_store, project},
+    session::{open_store, settings},
 };
 use crate::{
     clock::Clock,
@@ -27,8 +27,8 @@ pub(super) async fn runs(
     global: &Global,
     clock: &Clock,
 ) -> Result<Exit, CliError> {
-    let project = project(global, &[], &[])?;
-    let store = open_store(&project.settings, clock).await?;
+    let (_, settings) = settings(global)?;
+    let store = open_store(&settings, clock).await?;
     let runs = store.runs(job, limit).await.map_err(EngineError::from)?;
     store.close().await;
     if global.json {
@@ -62,10 +62,10 @@ pub(super) async fn show(
     global: &Global,
     clock: &Clock,
 ) -> Result<Exit, CliError> {
-    let project = project(global, &[], &[])?;
-    let store = open_store(&project.settings, clock).await?;
+    let (root, settings) = settings(global)?;
+    let store = open_store(&settings, clock).await?;
     let run = find(&store, id).await?;
-    let letters = archived(&store, &project.settings.store, &run).await?;
+    let letters = archived(&store, &settings.store, &run).await?;
     store.close().await;
     if global.json && !open {
         return Ok(print::json(&json!({ "runs": [run] })));
@@ -81,7 +81,7 @@ pub(super) async fn show(
         }
         return Ok(Exit::Done);
     }
-    let folder = project.root.join("out/mails").join(&run.id);
+    let folder = root.join("out/mails").join(&run.id);
     let files = write_out(&folder, &run, &letters)?;
     if global.json {
         return Ok(print::json(&json!({ "files": files })));

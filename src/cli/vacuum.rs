@@ -7,14 +7,14 @@ use super::{
     args::Global,
     exit::Exit,
     print,
-    session::{open_store, project},
+    session::{open_store, settings},
 };
 use crate::{clock::Clock, engine::EngineError};
 
 pub(super) async fn vacuum(global: &Global, clock: &Clock) -> Result<Exit, CliError> {
-    let project = project(global, &[], &[])?;
-    let store = open_store(&project.settings, clock).await?;
-    let before = clock.now() - project.settings.keep_runs;
+    let (_, settings) = settings(global)?;
+    let store = open_store(&settings, clock).await?;
+    let before = clock.now() - settings.keep_runs;
     let removed = store.vacuum(before).await;
     store.close().await;
     let removed = removed.map_err(EngineError::from)?;

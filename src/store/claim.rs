@@ -16,6 +16,9 @@ use crate::domain::run::{RunState, StepState, Trigger};
 /// When its runner is lost for this time a run is given up: whatever it does, it takes the program down.
 const MOST_DEATHS: i64 = 10;
 
+/// How often more runs are looked at where those before were nothing for this runner.
+const LOOKS: usize = 16;
+
 /// What is said of mails that were handed over without a record of how that ended.
 pub(super) const DOUBT: &str = "it handed a mail over when it was stopped, which may have been sent: see `show`, ask, then `resend --unknown`";
 
@@ -122,15 +125,24 @@ impl Store {
         tx: &mut AnyConnection,
         labels: &[String],
         most: usize,
+        but: &BTreeSet<String>,
         now: DateTime<Utc>,
     ) -> Result<Vec<AnyRow>, StoreError> {
         let likes = (0..labels.len()).map(|n| format!(" OR runs_on LIKE ${}", n + 3));
+        let others: Vec<String> = (0..but.len())
+            .map(|n| format!("${}", n + 3 + labels.len()))
+            .collect();
+        let others = match others.as_slice() {
+            [] => String::new(),
+            others => format!(" AND job NOT IN ({})", others.join(", ")),
+        };
         let sql = format!(
             "SELECT id, job, tick_ms, trigger_name FROM runs WHERE state = 'queued'
-            AND not_before_ms <= $1 AND (runs_on = ''{}) AND NOT EXISTS (SELECT 1 FROM runs AS r
+            AND not_before_ms <= $1 AND (runs_on = ''{}){} AND NOT EXISTS (SELECT 1 FROM runs AS r
             WHERE r.state = 'running' AND r.job = runs.job AND r.trigger_name <> 'backfill'
             AND r.alive_until_ms >= $1) ORDER BY priority, tick_ms, id LIMIT $2",
-            likes.collect::<String>()
+            likes.collect::<String>(),
+            others,
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(now.timestamp_millis())
@@ -138,6 +150,7 @@ impl Store {
         let query = labels
             .iter()
             .fold(query, |query, label| query.bind(format!("%,{label},%")));
+        let query = but.iter().fold(query, |query, job| query.bind(job));
         query.fetch_all(&mut *tx).await.map_err(self.wrap())
     }
 
@@ -350,7 +363,7 @@ impl<May: Fn(&Claimed) -> bool + Send + Sync> Entry for Claim<'_, May> {
 
 impl<May: Fn(&Claimed) -> bool + Send + Sync> Claim<'_, May> {
     /// The most urgent that it may take. Several of one job may wait, and jobs that this runner does
-    /// not know: where the first few are not enough, more are looked at.
+    /// not know: where the first few are not enough, more are looked at, of other jobs.
     async fn choose(
         &self,
         store: &Store,
@@ -358,14 +371,15 @@ impl<May: Fn(&Claimed) -> bool + Send + Sync> Claim<'_, May> {
     ) -> Result<Vec<Claimed>, StoreError> {
         let more = self.limit.saturating_mul(4).saturating_add(200);
         let mut runs = Vec::new();
-        for most in [self.limit, more] {
-            let rows = store.claimable(tx, self.labels, most, self.now).await?;
-            let mut jobs = BTreeSet::new();
-            runs.clear();
+        let mut jobs = BTreeSet::new();
+        for turn in 0..LOOKS {
+            let most = if turn == 0 { self.limit } else { more };
+            let rows = store.claimable(tx, self.labels, most, &jobs, self.now);
+            let rows = rows.await?;
             for row in &rows {
                 let run = store.read_claimed(row)?;
-                if runs.len() < self.limit && !jobs.contains(&run.job) && (self.may_take)(&run) {
-                    jobs.insert(run.job.clone());
+                let is_first = jobs.insert(run.job.clone());
+                if is_first && runs.len() < self.limit && (self.may_take)(&run) {
                     runs.push(run);
                 }
             }
@@ -386,7 +400,7 @@ impl<May: Fn(&Claimed) -> bool + Send + Sync> Claim<'_, May> {
         let places: Vec<String> = (0..runs.len()).map(|n| format!("${}", n + 4)).collect();
         let sql = format!(
             "UPDATE runs SET state = 'running', fence = fence + 1, runner = $1, process = $2,
-            alive_until_ms = $3 WHERE id IN ({}) RETURNING id, fence",
+            alive_until_ms = $3 WHERE state = 'queued' AND id IN ({}) RETURNING id, fence",
             places.join(", ")
         );
         let query = query(sql)
@@ -416,13 +430,17 @@ impl Entry for HandBack<'_> {
 
     async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
         let sql =
-            "UPDATE runs SET state = 'queued', runner = NULL, process = NULL, alive_until_ms = 0,
-            not_before_ms = $1, error = $2 WHERE id = $3 AND fence = $4 AND state = 'running'";
+            "UPDATE runs SET state = CASE WHEN cancel_ms IS NULL THEN 'queued' ELSE 'cancelled' END,
+            ended_ms = CASE WHEN cancel_ms IS NULL THEN NULL ELSE CAST($5 AS BIGINT) END,
+            error = CASE WHEN cancel_ms IS NULL THEN $2 ELSE 'cancelled' END, runner = NULL,
+            process = NULL, alive_until_ms = 0, not_before_ms = $1
+            WHERE id = $3 AND fence = $4 AND state = 'running'";
         let done = sqlx::query(sql)
             .bind(self.not_before.timestamp_millis())
             .bind(self.error.map(str::to_owned))
             .bind(self.run)
             .bind(store.fence_of(self.run))
+            .bind(self.now.timestamp_millis())
             .execute(&mut *tx)
             .await
             .map_err(store.wrap())?;

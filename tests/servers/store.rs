@@ -38,6 +38,9 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "store_a_claim_looks_past_runs_that_this_runner_may_not_take",
         || both(past_others),
     ),
+    ("store_a_backlog_of_one_job_keeps_no_other_waiting", || {
+        both(backlog)
+    }),
     (
         "store_a_job_runs_once_at_a_time_and_urgent_runs_go_first",
         || both(order),
@@ -529,6 +532,40 @@ test!(hand_back, place, {
             .is_empty()
     );
     assert_eq!(claim(&store, "r", 1, later).await, ["a"]);
+    // One that somebody has cancelled meanwhile does not wait again
+    let asked = store.cancel("a", later).await.unwrap();
+    assert_eq!(asked, Cancellation::Asked);
+    store
+        .hand_back("a", later, Spent::Nothing, None, later)
+        .await
+        .unwrap();
+    assert_eq!(find(&store, "a").await.state, RunState::Cancelled);
+    let much_later = later + TimeDelta::hours(1);
+    assert!(claim(&store, "r", 1, much_later).await.is_empty());
+});
+
+test!(backlog, place, {
+    let store = place.open().await;
+    // Of a job that this runner may not take, and more urgent
+    for n in 0..700 {
+        let run = queued(&format!("a{n:03}"), "a", noon() + TimeDelta::seconds(n), 0);
+        assert!(store.enqueue(&run, noon()).await.unwrap());
+    }
+    let run = queued("b", "b", noon(), 5);
+    assert!(store.enqueue(&run, noon()).await.unwrap());
+    let claimed = store
+        .claim(
+            "r",
+            None,
+            &[],
+            2,
+            |run| run.job != "a",
+            noon() + TimeDelta::hours(1),
+        )
+        .await
+        .unwrap();
+    let ids: Vec<&str> = claimed.iter().map(|run| run.id.as_str()).collect();
+    assert_eq!(ids, ["b"]);
 });
 
 test!(interrupted, place, {
