@@ -661,3 +661,30 @@ fn the_coverage_page_names_everything_and_only_tests_that_exist() {
     }
     assert!(tests > 25, "only {tests} tests are named");
 }
+
+#[test]
+fn a_broken_job_file_keeps_nobody_from_what_needs_no_jobs() {
+    let workspace = TestWorkspace::with_examples();
+    let (code, document) = workspace.json(&["run", "nightly-export", "--sandbox"]);
+    assert_eq!(code, 0, "{document:#}");
+    let id = document["runs"][0]["id"].as_str().unwrap();
+    workspace.write("jobs/broken.yaml", "queries: [");
+    for args in [
+        &["runs"][..],
+        &["show", id],
+        &["cancel", id],
+        &["pause", "nightly-export"],
+        &["pause", "broken"],
+        &["resume", "broken"],
+        &["resend", id],
+        &["vacuum"],
+    ] {
+        let args = [args, &["--sandbox"]].concat();
+        let (code, document) = workspace.json(&args);
+        assert_eq!(code, 0, "{args:?}: {document:#}");
+    }
+    let output = workspace.run(&["pause", "brokn", "--sandbox"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("did you mean `broken`?"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
