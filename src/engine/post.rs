@@ -1,6 +1,6 @@
 //! Handing letters over: each recipient at most once, by the ledger.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     EngineError, Event,
@@ -72,23 +72,37 @@ impl Work<'_> {
         }
     }
 
-    /// Tries every posting once.
+    /// Tries every posting once, mails first: they do not wait for channels that answer late or never.
+    /// A channel that takes nothing for now is not asked again for its other letters.
     async fn post_all(
         &self,
         mailer: Option<Mailer<'_>>,
-        open: Vec<Posting>,
+        mut open: Vec<Posting>,
         progress: &mut Progress,
     ) -> Result<Left, EngineError> {
+        open.sort_by_key(|posting| is_channel(&posting.recipients[0].1));
         let mut left = Left::default();
+        let mut down: HashMap<String, String> = HashMap::new();
         for posting in open {
             if self.stop.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
+            let sent = match down.get(&posting.recipients[0].1) {
+                Some(why) => {
+                    let failed = (Failure::NotYet, why.clone());
+                    self.not_ready(&posting, &failed).await?
+                }
+                None => self.post_one(mailer, &posting).await?,
+            };
             let mut again = Vec::new();
-            for sent in self.post_one(mailer, &posting).await? {
+            for sent in sent {
                 self.engine.events.tell(&Event::DeliveryDone(&sent.record));
                 if sent.again {
-                    again.push((sent.place, sent.record.to.clone()));
+                    let (to, why) = (&sent.record.to, &sent.record.error);
+                    if is_channel(to) {
+                        down.insert(to.clone(), why.clone().unwrap_or_default());
+                    }
+                    again.push((sent.place, to.clone()));
                     left.pause = left.pause.max(sent.pause);
                 }
                 progress.deliveries[sent.place] = sent.record;

@@ -304,6 +304,47 @@ fn a_receiver_that_is_down_leaves_it_for_the_next_run() {
 }
 
 #[test]
+fn mails_do_not_wait_for_a_channel_that_hangs() {
+    let receiver = Ears::start(vec![None]);
+    let url = &receiver.url;
+    let workspace = workspace(&format!("[{{ slack: '{url}/k3y' }}, ann@example.org]"));
+    let mut child = workspace
+        .command(&["run", "post", "--sandbox"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    receiver.silent.recv().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (_, run) = run(&workspace, &["runs", "post", "--limit", "1"]);
+    assert_eq!(states(&run), ["unknown", "sent"], "{run:#}");
+}
+
+#[test]
+fn a_channel_that_takes_nothing_for_now_is_asked_once_an_attempt() {
+    let down = Ears::start(vec![Some(503)]);
+    let other = Ears::start(Vec::new());
+    let workspace = TestWorkspace::empty();
+    let (down_url, other_url) = (&down.url, &other.url);
+    let job = format!(
+        "preset: last_iso_week\nwebsites: [web_acme_docs, web_acme_shop]\n{QUERIES}\nretry: {{ attempts: 1 }}\nreports: [{{ template: weekly, to: [{{ slack: '{down_url}/k3y' }}, {{ slack: '{other_url}/k3y' }}] }}]\n"
+    );
+    workspace.write("jobs/post.yaml", &job);
+    let (code, first) = run(&workspace, &["run", "post"]);
+    let ends = ["pending", "sent", "pending", "sent"];
+    assert_eq!((code, states(&first)), (3, ends.to_vec()), "{first:#}");
+    assert_eq!((down.count(), other.count()), (1, 2), "{first:#}");
+    let why = |place: usize| first["deliveries"][place]["error"].as_str().unwrap();
+    assert!(why(0).contains("503") && why(0) == why(2), "{first:#}");
+
+    let (code, second) = run(&workspace, &["run", "post"]);
+    let ends = ["sent", "already_sent", "sent", "already_sent"];
+    assert_eq!((code, states(&second)), (0, ends.to_vec()), "{second:#}");
+    assert_eq!((down.count(), other.count()), (3, 2));
+}
+
+#[test]
 fn what_a_receiver_declines_is_refused_and_said() {
     let receiver = Ears::start(vec![Some(404)]);
     let workspace = workspace(&receiver.webhook());
