@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Engine, post::Begun, stored::StoredMail};
+use super::{Engine, courier::Failed, post::Begun, stored::StoredMail};
 use crate::{
     domain::channel::{Channel, ChannelKind},
     mail::{Failure, Refusal},
@@ -17,17 +17,17 @@ const VERSION: u32 = 1;
 const PREVIEW: &str = "preview";
 
 impl Engine {
-    /// Posts a letter to a channel, at most once as far as anybody can know.
+    /// Posts a letter to a channel: one try, that is in the ledger from its begin to its end.
     pub(super) async fn post_to(
         &self,
         channel: &Channel,
         letter: &StoredMail,
         begun: &Begun,
         id: &str,
-    ) -> Result<Vec<Refusal>, (Failure, String)> {
+    ) -> Result<Vec<Refusal>, Failed> {
         let context = serde_json::from_str(&letter.context).map_err(|error| {
             let why = format!("what was kept cannot be read: {error}");
-            (Failure::Refused, why)
+            Failed::from((Failure::Refused, why))
         })?;
         let body = body(channel.kind, &letter.subject, &context, id, begun.number);
         let webhook = Webhook {
@@ -36,15 +36,16 @@ impl Engine {
             id,
             at: self.clock.now(),
         };
-        let posted = webhook.post_at_most_once(&body).await;
-        let failure = |failure| match failure {
-            notify::Failure::Refused => Failure::Refused,
-            notify::Failure::NotYet => Failure::NotYet,
-            notify::Failure::Unknown => Failure::Unknown,
-        };
-        posted
-            .map(|()| Vec::new())
-            .map_err(|(how, why)| (failure(how), why))
+        let posted = webhook.post_once(&body).await;
+        posted.map(|()| Vec::new()).map_err(|failed| Failed {
+            failure: match failed.failure {
+                notify::Failure::Refused => Failure::Refused,
+                notify::Failure::NotYet => Failure::NotYet,
+                notify::Failure::Unknown => Failure::Unknown,
+            },
+            why: failed.why,
+            pause: failed.pause,
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a report is handed over: by mail, or to a channel.
 
+use std::time::Duration;
+
 use super::{Engine, EngineError, stored::Posting, work::Work};
 use crate::{
     domain::channel::{Channel, is_channel},
@@ -21,6 +23,15 @@ pub(super) enum Courier<'a> {
     None(&'static str),
 }
 
+/// A handing over that failed.
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    /// In words.
+    pub(super) why: String,
+    /// How long the receiver wants to be left alone.
+    pub(super) pause: Option<Duration>,
+}
+
 /// In Message-IDs of what is no mail.
 const NO_DOMAIN: &str = "webhook";
 
@@ -37,6 +48,16 @@ impl Engine {
             transport: transport.ok_or_else(|| missing("mail.url"))?,
             from: from.ok_or_else(|| missing("mail.from"))?,
         })
+    }
+}
+
+impl From<(Failure, String)> for Failed {
+    fn from((failure, why): (Failure, String)) -> Self {
+        Self {
+            failure,
+            why,
+            pause: None,
+        }
     }
 }
 

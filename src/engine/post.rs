@@ -1,8 +1,10 @@
 //! Handing letters over: each recipient at most once, by the ledger.
 
+use std::{collections::HashMap, time::Duration};
+
 use super::{
     EngineError, Event,
-    courier::{Courier, Mailer},
+    courier::{Courier, Failed, Mailer},
     outgoing::BUNDLE,
     stored::{Posting, StoredMail},
     work::{Progress, Work},
@@ -23,6 +25,16 @@ struct Sent {
     record: DeliveryRecord,
     /// Whether it may work a little later.
     again: bool,
+    /// How long the receiver wants to be left alone before that.
+    pause: Option<Duration>,
+}
+
+/// What an attempt left for the next one.
+#[derive(Default)]
+struct Left {
+    postings: Vec<Posting>,
+    /// The longest pause that a receiver asked for.
+    pause: Option<Duration>,
 }
 
 /// A recipient whose delivery the ledger has begun.
@@ -34,8 +46,8 @@ pub(super) struct Begun {
 }
 
 impl Work<'_> {
-    /// Hands every posting over. What a mail server would not take for now is tried again, as often
-    /// as the job says.
+    /// Hands every posting over. What a receiver would not take for now is tried again, as often as
+    /// the job says.
     pub(super) async fn post(
         &self,
         mailer: Option<Mailer<'_>>,
@@ -43,26 +55,8 @@ impl Work<'_> {
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
         loop {
-            let mut again = Vec::new();
-            for posting in open {
-                if self.stop.is_cancelled() {
-                    return Err(EngineError::Cancelled);
-                }
-                let mut left = Vec::new();
-                for sent in self.post_one(mailer, &posting).await? {
-                    self.engine.events.tell(&Event::DeliveryDone(&sent.record));
-                    if sent.again {
-                        left.push((sent.place, sent.record.to.clone()));
-                    }
-                    progress.deliveries[sent.place] = sent.record;
-                }
-                if !left.is_empty() {
-                    again.push(Posting {
-                        recipients: left,
-                        ..posting
-                    });
-                }
-            }
+            let left = self.post_all(mailer, open, progress).await?;
+            let again = left.postings;
             let first = again.first().map(|posting| posting.recipients[0].0);
             let why = first.and_then(|place| progress.deliveries[place].error.clone());
             let Some(why) = why.filter(|_| self.may_retry(progress)) else {
@@ -71,10 +65,56 @@ impl Work<'_> {
                 return Ok(());
             };
             let recipients = again.iter().map(|posting| posting.recipients.len()).sum();
-            self.pause(progress, recipients, &why).await?;
+            let asked = left.pause.unwrap_or_default();
+            self.pause_for(asked, progress, recipients, &why).await?;
             self.start_attempt(progress).await?;
             open = again;
         }
+    }
+
+    /// Tries every posting once, mails first: they do not wait for channels that answer late or never.
+    /// A channel that takes nothing for now is not asked again for its other letters.
+    async fn post_all(
+        &self,
+        mailer: Option<Mailer<'_>>,
+        mut open: Vec<Posting>,
+        progress: &mut Progress,
+    ) -> Result<Left, EngineError> {
+        open.sort_by_key(|posting| is_channel(&posting.recipients[0].1));
+        let mut left = Left::default();
+        let mut down: HashMap<String, String> = HashMap::new();
+        for posting in open {
+            if self.stop.is_cancelled() {
+                return Err(EngineError::Cancelled);
+            }
+            let sent = match down.get(&posting.recipients[0].1) {
+                Some(why) => {
+                    let failed = (Failure::NotYet, why.clone());
+                    self.not_ready(&posting, &failed).await?
+                }
+                None => self.post_one(mailer, &posting).await?,
+            };
+            let mut again = Vec::new();
+            for sent in sent {
+                self.engine.events.tell(&Event::DeliveryDone(&sent.record));
+                if sent.again {
+                    let (to, why) = (&sent.record.to, &sent.record.error);
+                    if is_channel(to) {
+                        down.insert(to.clone(), why.clone().unwrap_or_default());
+                    }
+                    again.push((sent.place, to.clone()));
+                    left.pause = left.pause.max(sent.pause);
+                }
+                progress.deliveries[sent.place] = sent.record;
+            }
+            if !again.is_empty() {
+                left.postings.push(Posting {
+                    recipients: again,
+                    ..posting
+                });
+            }
+        }
+        Ok(left)
     }
 
     /// One message to those of its recipients that have not had it.
@@ -113,6 +153,7 @@ impl Work<'_> {
                         place: *place,
                         record,
                         again: false,
+                        pause: None,
                     });
                 }
             }
@@ -142,16 +183,16 @@ impl Work<'_> {
         letter: &StoredMail,
         begun: &[Begun],
         id: &str,
-    ) -> Result<Vec<Refusal>, (Failure, String)> {
+    ) -> Result<Vec<Refusal>, Failed> {
         let first = &begun[0];
         match courier {
             Courier::Mail(mailer) => {
                 let message = self.message(mailer, letter, &first.to, id.to_owned());
                 let addresses: Vec<&str> = begun.iter().map(|begun| begun.to.as_str()).collect();
-                mailer.transport.send_to(&message, &addresses).await
+                Ok(mailer.transport.send_to(&message, &addresses).await?)
             }
             Courier::Channel(channel) => self.engine.post_to(channel, letter, first, id).await,
-            Courier::None(why) => Err((Failure::Settings, (*why).to_owned())),
+            Courier::None(why) => Err((Failure::Settings, (*why).to_owned()).into()),
         }
     }
 
@@ -180,6 +221,7 @@ impl Work<'_> {
                 place: *place,
                 record,
                 again,
+                pause: None,
             });
         }
         Ok(results)
@@ -274,11 +316,11 @@ fn ending(
     letter: &StoredMail,
     begun: &Begun,
     message_id: &str,
-    handed: &Result<Vec<Refusal>, (Failure, String)>,
+    handed: &Result<Vec<Refusal>, Failed>,
 ) -> Sent {
     let mut record = record(letter, &begun.to, DeliveryState::Sent);
     message_id.clone_into(&mut record.message_id);
-    let mut again = false;
+    let (mut again, mut pause) = (false, None);
     match handed {
         Ok(refusals) => {
             let refusal = refusals.iter().find(|r| r.recipient == begun.to);
@@ -287,20 +329,21 @@ fn ending(
                 record.error = Some(refusal.why.clone());
             }
         }
-        Err((failure, why)) => {
-            record.state = match failure {
+        Err(failed) => {
+            record.state = match failed.failure {
                 Failure::Refused => DeliveryState::Refused,
                 Failure::NotYet | Failure::Settings => DeliveryState::Pending,
                 Failure::Unknown => DeliveryState::Unknown,
             };
-            again = *failure == Failure::NotYet;
-            record.error = Some(why.clone());
+            (again, pause) = (failed.failure == Failure::NotYet, failed.pause);
+            record.error = Some(failed.why.clone());
         }
     }
     Sent {
         place: begun.place,
         record,
         again,
+        pause,
     }
 }
 

@@ -207,12 +207,23 @@ impl Work<'_> {
         steps: usize,
         why: &str,
     ) -> Result<(), EngineError> {
+        self.pause_for(Duration::ZERO, progress, steps, why).await
+    }
+
+    /// The same, for no less than was asked for.
+    pub(super) async fn pause_for(
+        &self,
+        asked: Duration,
+        progress: &Progress,
+        steps: usize,
+        why: &str,
+    ) -> Result<(), EngineError> {
         let now = self.engine.clock.now();
         self.engine
             .store
             .end_attempt(self.run, Some(why), now)
             .await?;
-        let wait = self.job.retry.pause_after(progress.spent);
+        let wait = self.job.retry.pause_after(progress.spent).max(asked);
         if self.order.is_claimed && wait > KEPT {
             return Err(EngineError::Postponed {
                 seconds: wait.as_secs(),

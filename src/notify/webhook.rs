@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection may take: shorter, so that a message that was surely not sent is known as such.
 const CONNECTING: Duration = Duration::from_secs(5);
 
-/// How often a message is tried.
+/// How often a message is tried that may arrive twice.
 const TRIES: u32 = 3;
 
 /// Before the second try; doubles then.
@@ -48,12 +48,15 @@ pub enum Failure {
     Unknown,
 }
 
-/// A try that failed: how it stands, why in words without the address, and how long the receiver wants
-/// to be left alone.
-struct Failed {
-    failure: Failure,
-    why: String,
-    pause: Option<Duration>,
+/// A try that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// How it stands.
+    pub failure: Failure,
+    /// Why, in words without the address.
+    pub why: String,
+    /// How long the receiver wants to be left alone, within reason.
+    pub pause: Option<Duration>,
 }
 
 impl Webhook<'_> {
@@ -65,44 +68,32 @@ impl Webhook<'_> {
     /// In words, without the address: nobody answered, or with something else than a success. What the
     /// receiver declines (4xx but 408 and 429) is not tried again.
     pub async fn post(&self, body: &Value) -> Result<(), String> {
-        let posted = self.tried(body, |failure| failure != Failure::Refused);
-        posted.await.map_err(|(_, why)| why)
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let Err(failed) = self.post_once(body).await else {
+                return Ok(());
+            };
+            if failed.failure == Failure::Refused || tries == TRIES {
+                return Err(failed.why);
+            }
+            let pause = PAUSE * 2_u32.pow(tries - 1);
+            tokio::time::sleep(failed.pause.unwrap_or(pause)).await;
+        }
     }
 
-    /// The same, but never again where it may have arrived.
+    /// The same with a single try: whoever keeps account of it can wait, stop or be killed between two.
     ///
     /// # Errors
-    /// How the failed message stands, and why in words, without the address.
-    pub async fn post_at_most_once(&self, body: &Value) -> Result<(), (Failure, String)> {
-        let posted = self.tried(body, |failure| failure == Failure::NotYet);
-        posted.await
-    }
-
-    async fn tried(
-        &self,
-        body: &Value,
-        may_pass: impl Fn(Failure) -> bool,
-    ) -> Result<(), (Failure, String)> {
+    /// How the failed message stands.
+    pub async fn post_once(&self, body: &Value) -> Result<(), Failed> {
         let client = Client::builder()
             .timeout(PATIENCE)
             .connect_timeout(CONNECTING)
             // The address is a secret: it is not told to whomever it points to
             .redirect(reqwest::redirect::Policy::none())
             .build();
-        let client = client.map_err(|error| (Failure::NotYet, in_words(error)))?;
-        let body = body.to_string();
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let Err(failed) = self.send(&client, &body).await else {
-                return Ok(());
-            };
-            if !may_pass(failed.failure) || tries == TRIES {
-                return Err((failed.failure, failed.why));
-            }
-            let pause = PAUSE * 2_u32.pow(tries - 1);
-            tokio::time::sleep(failed.pause.unwrap_or(pause)).await;
-        }
+        self.send(&client.map_err(lost)?, &body.to_string()).await
     }
 
     async fn send(&self, client: &Client, body: &str) -> Result<(), Failed> {

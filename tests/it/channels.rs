@@ -2,7 +2,8 @@
 //! their addresses on show.
 
 use std::{
-    process::Stdio,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, channel},
@@ -19,6 +20,9 @@ use crate::{
 };
 
 const QUERIES: &str = "queries: [summary, pages, traffic, countries, device_types]";
+
+/// How many seconds a receiver wants to be left alone that answers 429.
+const ASKED: u64 = 2;
 
 /// A receiver that answers what the test says to its requests, in order, and 200 after that; `None` is
 /// silence, and the test is told of it.
@@ -44,7 +48,11 @@ impl Ears {
             if status.is_none() {
                 tell.lock().unwrap().send(()).unwrap();
             }
-            status.map(|status| (status, String::new(), "no_service".to_owned()))
+            let headers = match status {
+                Some(429) => format!("retry-after: {ASKED}\r\n"),
+                _ => String::new(),
+            };
+            status.map(|status| (status, headers, "no_service".to_owned()))
         });
         Self { url, heard, silent }
     }
@@ -71,8 +79,12 @@ fn workspace(to: &str) -> TestWorkspace {
 }
 
 fn job(workspace: &TestWorkspace, to: &str) {
+    job_that_retries(workspace, "{ attempts: 1 }", to);
+}
+
+fn job_that_retries(workspace: &TestWorkspace, retry: &str, to: &str) {
     let job = format!(
-        "preset: last_iso_week\nwebsites: [web_acme_docs]\n{QUERIES}\nretry: {{ attempts: 1 }}\nreports: [{{ template: weekly, to: {to} }}]\n"
+        "preset: last_iso_week\nwebsites: [web_acme_docs]\n{QUERIES}\nretry: {retry}\nreports: [{{ template: weekly, to: {to} }}]\n"
     );
     workspace.write("jobs/post.yaml", &job);
 }
@@ -212,25 +224,75 @@ fn addresses_and_secrets_are_on_show_nowhere() {
 #[test]
 fn a_passing_answer_is_tried_again_as_the_same_message() {
     let receiver = Ears::start(vec![Some(500), Some(429)]);
-    let workspace = workspace(&receiver.webhook());
-    let (code, run) = run(&workspace, &["run", "post"]);
-    assert_eq!((code, states(&run)), (0, vec!["sent"]), "{run:#}");
+    let workspace = TestWorkspace::empty();
+    let retry = "{ attempts: 3, backoff: 1s, max_backoff: 1s }";
+    job_that_retries(&workspace, retry, &receiver.webhook());
+    let output = workspace.run(&["run", "post", "--sandbox"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let pauses: Vec<u64> = said.lines().filter_map(pause).collect();
+    assert_eq!(pauses, [1, ASKED], "as long as it asks for: {said}");
     let heard = receiver.heard();
     let ids: Vec<&str> = heard.iter().map(|r| header(r, "idempotency-key")).collect();
     assert_eq!(ids, [ids[0]; 3]);
     assert!(heard.iter().all(|request| request.text == heard[0].text));
 }
 
+/// How many seconds the program says that it waits.
+fn pause(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once("pause_secs=")?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+/// A run that pauses for an hour because its receiver took nothing for now.
+fn paused(workspace: &TestWorkspace, receiver: &Ears) -> Child {
+    job_that_retries(
+        workspace,
+        "{ attempts: 2, backoff: 1h, max_backoff: 1h }",
+        &receiver.webhook(),
+    );
+    let mut child = workspace
+        .command(&["run", "post", "--sandbox"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = said.lines().map(Result::unwrap);
+    assert!(lines.any(|line| pause(&line) == Some(3600)));
+    child
+}
+
+#[test]
+fn a_stop_or_a_kill_between_two_tries_leaves_no_doubt() {
+    for (signal, state) in [("-TERM", "cancelled"), ("-KILL", "failed")] {
+        let receiver = Ears::start(vec![Some(429)]);
+        let workspace = TestWorkspace::empty();
+        let mut child = paused(&workspace, &receiver);
+        let mut kill = Command::new("kill");
+        kill.args([signal, &child.id().to_string()]);
+        assert!(kill.status().unwrap().success());
+        child.wait().unwrap();
+        assert_eq!(receiver.count(), 1, "{signal}");
+        let (_, ended) = run(&workspace, &["runs", "post", "--limit", "1"]);
+        assert_eq!(states(&ended), ["pending"], "{signal}: {ended:#}");
+        assert_eq!(ended["state"], state, "{ended:#}");
+        let (_, next) = run(&workspace, &["run", "post"]);
+        assert_eq!(states(&next), ["sent"], "{signal}: {next:#}");
+        assert_eq!(receiver.count(), 2, "{signal}");
+    }
+}
+
 #[test]
 fn a_receiver_that_is_down_leaves_it_for_the_next_run() {
-    let receiver = Ears::start(vec![Some(503); 3]);
+    let receiver = Ears::start(vec![Some(503)]);
     let workspace = workspace(&receiver.webhook());
     let (code, first) = run(&workspace, &["run", "post"]);
     assert_eq!((code, states(&first)), (75, vec!["pending"]), "{first:#}");
     assert!(error(&first).contains("503"), "{first:#}");
+    assert_eq!(receiver.count(), 1, "the job has one attempt");
     let (code, second) = run(&workspace, &["run", "post"]);
     assert_eq!((code, states(&second)), (0, vec!["sent"]));
-    assert_eq!(receiver.count(), 4);
 
     let nobody = self::workspace("[{ webhook: 'http://127.0.0.1:1/k3y' }]");
     let (code, run) = run(&nobody, &["run", "post"]);
@@ -239,6 +301,47 @@ fn a_receiver_that_is_down_leaves_it_for_the_next_run() {
         error(&run).contains("refused") && !error(&run).contains("k3y"),
         "{run:#}"
     );
+}
+
+#[test]
+fn mails_do_not_wait_for_a_channel_that_hangs() {
+    let receiver = Ears::start(vec![None]);
+    let url = &receiver.url;
+    let workspace = workspace(&format!("[{{ slack: '{url}/k3y' }}, ann@example.org]"));
+    let mut child = workspace
+        .command(&["run", "post", "--sandbox"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    receiver.silent.recv().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (_, run) = run(&workspace, &["runs", "post", "--limit", "1"]);
+    assert_eq!(states(&run), ["unknown", "sent"], "{run:#}");
+}
+
+#[test]
+fn a_channel_that_takes_nothing_for_now_is_asked_once_an_attempt() {
+    let down = Ears::start(vec![Some(503)]);
+    let other = Ears::start(Vec::new());
+    let workspace = TestWorkspace::empty();
+    let (down_url, other_url) = (&down.url, &other.url);
+    let job = format!(
+        "preset: last_iso_week\nwebsites: [web_acme_docs, web_acme_shop]\n{QUERIES}\nretry: {{ attempts: 1 }}\nreports: [{{ template: weekly, to: [{{ slack: '{down_url}/k3y' }}, {{ slack: '{other_url}/k3y' }}] }}]\n"
+    );
+    workspace.write("jobs/post.yaml", &job);
+    let (code, first) = run(&workspace, &["run", "post"]);
+    let ends = ["pending", "sent", "pending", "sent"];
+    assert_eq!((code, states(&first)), (3, ends.to_vec()), "{first:#}");
+    assert_eq!((down.count(), other.count()), (1, 2), "{first:#}");
+    let why = |place: usize| first["deliveries"][place]["error"].as_str().unwrap();
+    assert!(why(0).contains("503") && why(0) == why(2), "{first:#}");
+
+    let (code, second) = run(&workspace, &["run", "post"]);
+    let ends = ["sent", "already_sent", "sent", "already_sent"];
+    assert_eq!((code, states(&second)), (0, ends.to_vec()), "{second:#}");
+    assert_eq!((down.count(), other.count()), (3, 2));
 }
 
 #[test]
