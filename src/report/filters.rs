@@ -9,15 +9,13 @@ pub(super) fn register(tera: &mut Tera) {
     tera.register_filter(
         "num",
         |value: f64, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
-            let decimals: Option<usize> = kwargs.get("decimals")?;
-            Ok(lang_of(state)?.decimal(value, decimals.unwrap_or(0)))
+            Ok(lang_of(state)?.decimal(value, decimals(&kwargs, 0)?))
         },
     );
     tera.register_filter(
         "percent",
         |value: f64, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
-            let decimals: Option<usize> = kwargs.get("decimals")?;
-            Ok(lang_of(state)?.percent(value, decimals.unwrap_or(1)))
+            Ok(lang_of(state)?.percent(value, decimals(&kwargs, 1)?))
         },
     );
     tera.register_filter(
@@ -61,6 +59,19 @@ pub(super) fn register(tera: &mut Tera) {
     tera.register_filter("isolate", |value: &str, _: Kwargs, _: &State<'_>| {
         isolate(value)
     });
+}
+
+/// More decimals than these are noise, and from 65,536 on the standard library panics.
+const MOST_DECIMALS: usize = 9;
+
+fn decimals(kwargs: &Kwargs, default: usize) -> TeraResult<usize> {
+    let decimals: Option<usize> = kwargs.get("decimals")?;
+    match decimals.unwrap_or(default) {
+        decimals @ 0..=MOST_DECIMALS => Ok(decimals),
+        more => Err(tera::Error::message(format!(
+            "`decimals={more}` are too many: give 0 to {MOST_DECIMALS}"
+        ))),
+    }
 }
 
 /// A day out of a date or an instant.

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Digest, Rendered, Template, slack};
 
+mod wrong;
+
 const DAYS: [&str; 7] = [
     "2026-11-16",
     "2026-11-17",
