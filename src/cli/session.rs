@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use super::{
     CliError,
@@ -198,6 +199,7 @@ impl Session {
             events,
             server: Arc::new(OnceCell::new()),
             sizes: Arc::default(),
+            tellings: TaskTracker::new(),
             heavy: Arc::new(Semaphore::new(HEAVY)),
             gives_way: false,
         };

@@ -62,6 +62,7 @@ pub use tick::{At, resolve_at};
 use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     api::Client,
@@ -107,6 +108,8 @@ pub struct Engine {
     pub server: Arc<OnceCell<Server>>,
     /// What answers were seen to hold.
     pub sizes: Arc<Sizes>,
+    /// Notifications under way beside the work.
+    pub tellings: TaskTracker,
     /// Data sets of many pages that are read at once: each holds a row group in memory.
     pub heavy: Arc<Semaphore>,
     /// Whether it asks for nothing while runs of other jobs are under way: a backfill.

@@ -18,6 +18,26 @@ use crate::{
     store::{Change, Found, News, Notice, RunOutcome},
 };
 
+/// Notifications that may be under way at once; others are told later.
+const MOST_TELLINGS: usize = 32;
+
+/// What a run means for its job. One that took too long has failed, whatever its state is called; one
+/// that somebody cancelled has not.
+pub(super) fn outcome_of<'r>(run: &'r RunRecord, is_timed_out: bool) -> RunOutcome<'r> {
+    let has_failed = match run.state {
+        _ if run.trigger == Trigger::Backfill => None,
+        _ if is_timed_out => Some(true),
+        RunState::Succeeded => Some(false),
+        RunState::Failed | RunState::PartiallySucceeded => Some(true),
+        _ => None,
+    };
+    RunOutcome {
+        run: &run.id,
+        job: &run.job,
+        has_failed,
+    }
+}
+
 /// What is told.
 struct Text {
     /// One line.
@@ -27,27 +47,23 @@ struct Text {
 }
 
 impl Engine {
-    /// Tells of a run that is over. What fails here is logged, and tried again later: the run stands as it is.
-    /// One that took too long has failed, whatever its state is called; one that somebody cancelled has not.
-    pub(super) async fn tell_outcome(&self, job: &Job, run: &RunRecord, is_timed_out: bool) {
-        let has_failed = match run.state {
-            _ if run.trigger == Trigger::Backfill => None,
-            _ if is_timed_out => Some(true),
-            RunState::Succeeded => Some(false),
-            RunState::Failed | RunState::PartiallySucceeded => Some(true),
-            _ => None,
-        };
-        let outcome = RunOutcome {
-            run: &run.id,
-            job: &job.name,
-            has_failed,
-        };
-        let noted = self.store.note_outcome(outcome, self.clock.now()).await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, job = %job.name, "whether somebody must be told could not be found out");
+    /// Tells of a run that is over, beside the work: a receiver that never answers keeps no other run
+    /// waiting. What is not told when the program ends is told when it starts again.
+    pub(super) fn tell_beside(&self, job: &Job, run: &RunRecord) {
+        if self.tellings.len() >= MOST_TELLINGS {
+            tracing::warn!(job = %job.name, run = %run.id, "too many notifications are under way: this one waits");
+            return;
         }
+        let (engine, job, run) = (self.clone(), job.clone(), run.clone());
+        self.tellings.spawn(async move {
+            engine.tell_outcome(&job, &run).await;
+        });
+    }
+
+    /// Tells of a run that is over. What fails here is logged, and tried again later: the run stands as it is.
+    pub(super) async fn tell_outcome(&self, job: &Job, run: &RunRecord) {
         self.tell_notices(job).await;
-        if has_failed == Some(false) {
+        if run.trigger != Trigger::Backfill && run.state == RunState::Succeeded {
             let news = self.news(job, run, "has done its work");
             self.tell(job, run, &job.hooks.on_success, &news).await;
             if let Some(url) = &job.hooks.ping
@@ -80,7 +96,11 @@ impl Engine {
 
     async fn try_to_tell(&self, job: &Job) -> Result<(), EngineError> {
         let store = &self.store;
-        for notice in store.take_notices(&job.name, self.clock.now()).await? {
+        let mut tried = Vec::new();
+        while let Some(notice) = store
+            .take_notice(&job.name, &tried, self.clock.now())
+            .await?
+        {
             let is_told = match store.find_run(&notice.run).await? {
                 Found::One(run) => {
                     let (hooks, what) = told_of(job, notice.news);
@@ -91,6 +111,7 @@ impl Engine {
                 Found::None | Found::Many(_) => true,
             };
             store.end_notice(&notice, is_told).await?;
+            tried.push(notice);
         }
         Ok(())
     }

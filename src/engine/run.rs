@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Engine, EngineError, Event,
     lease::Lease,
+    outcome::outcome_of,
     process,
     resend::Resend,
     work::{Progress, Work},
@@ -198,9 +199,15 @@ impl Engine {
         }
         let is_timed_out = matches!(result, Err(EngineError::TimedOut { .. }));
         let remedy = conclude(&mut record, progress, result);
-        self.store.finish_run(&record, self.clock.now()).await?;
+        let outcome = outcome_of(&record, is_timed_out);
+        let now = self.clock.now();
+        self.store.end_run(&record, Some(outcome), now).await?;
         self.events.tell(&Event::RunFinished(&record));
-        engine.tell_outcome(job, &record, is_timed_out).await;
+        if order.is_claimed {
+            engine.tell_beside(job, &record);
+        } else {
+            engine.tell_outcome(job, &record).await;
+        }
         Ok(Outcome { record, remedy })
     }
 

@@ -37,6 +37,9 @@ const LOOK_PER_THOUSAND: TimeDelta = TimeDelta::seconds(1);
 /// files, or are away.
 const UNKNOWN: TimeDelta = TimeDelta::days(1);
 
+/// How long notifications may take when the service ends.
+const TELLING: Duration = Duration::from_secs(3);
+
 /// How long the store may take for one turn before it counts as away.
 const STORE: Duration = Duration::from_secs(20);
 
@@ -440,6 +443,14 @@ impl Service {
         self.hand_back.cancel();
         while let Some(ended) = self.runs.join_next().await {
             self.put_down(ended);
+        }
+        self.engine.tellings.close();
+        tokio::select! {
+            () = self.engine.tellings.wait() => {}
+            () = stop.now.cancelled() => {}
+            () = tokio::time::sleep(TELLING) => {
+                tracing::warn!("a notification takes too long: it is sent after the next start");
+            }
         }
         let now = self.engine.clock.now();
         if let Err(error) = self.engine.store.sign_out(&self.runner.id, now).await {

@@ -93,7 +93,10 @@ impl Store {
                 ON n.id = $2 AND n.job = r.job AND n.window_start = r.window_start
                 AND n.window_end = r.window_end AND n.timezone = r.timezone)"
             }
-            News::Outcome(Change::Recovered { .. }) | News::Missed => "run_id = $2 AND 1 = 0",
+            News::Outcome(Change::Recovered { .. }) => {
+                "kind IN ('fails', 'still_fails', 'recovered') AND run_id <> $2"
+            }
+            News::Missed => "kind = 'missed' AND run_id <> $2",
         };
         let sql = format!("DELETE FROM notices WHERE job = $1 AND {outdated}");
         sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -137,20 +140,21 @@ impl Store {
         jobs.map_err(self.wrap())
     }
 
-    /// What is to be told of a job and nobody else is telling now, oldest first, whether or not it is time
-    /// to try again. Whoever takes it says how that ended.
-    pub async fn take_notices(
+    /// What is to be told of a job and nobody else is telling now, the oldest, whether or not it is time to
+    /// try again, but for those that were `tried` just now. Whoever takes it says how that ended.
+    pub async fn take_notice(
         &self,
         job: &str,
+        tried: &[Notice],
         now: DateTime<Utc>,
-    ) -> Result<Vec<Notice>, StoreError> {
+    ) -> Result<Option<Notice>, StoreError> {
         let is_some = sqlx::query("SELECT job FROM notices WHERE job = $1 LIMIT 1")
             .bind(job)
             .fetch_optional(&self.pool)
             .await
             .map_err(self.wrap())?;
         if is_some.is_none() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let mut tx = self.begin_write().await?;
         sqlx::query("DELETE FROM notices WHERE added_ms < $1")
@@ -166,19 +170,19 @@ impl Store {
             .fetch_all(&mut *tx)
             .await
             .map_err(self.wrap())?;
-        let mut notices = Vec::new();
         for row in &rows {
             // A newer program may know more kinds, and tells them itself
-            if let Some(notice) = self.read_notice(row)? {
-                self.take_notice(&mut tx, row, now).await?;
-                notices.push(notice);
+            let notice = self.read_notice(row)?;
+            if let Some(notice) = notice.filter(|notice| !tried.contains(notice)) {
+                self.note_telling(&mut tx, row, now).await?;
+                tx.commit().await.map_err(self.wrap())?;
+                return Ok(Some(notice));
             }
         }
-        tx.commit().await.map_err(self.wrap())?;
-        Ok(notices)
+        Ok(None)
     }
 
-    async fn take_notice(
+    async fn note_telling(
         &self,
         tx: &mut AnyConnection,
         row: &AnyRow,

@@ -7,6 +7,7 @@ use super::{
     Store, StoreError,
     claim::{DOUBT, taken_over},
     group::Entry,
+    outcomes::RunOutcome,
     plan::instant,
 };
 use crate::domain::run::{DeliveryState, RunRecord, RunState, Trigger, WindowRecord};
@@ -98,8 +99,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::TakenOver`]: the run is another's now.
     pub async fn finish_run(&self, run: &RunRecord, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.end_run(run, None, now).await
+    }
+
+    /// The same, with what it means for its job: of both or of neither somebody can be told.
+    ///
+    /// # Errors
+    /// [`StoreError::TakenOver`]: the run is another's now.
+    pub async fn end_run(
+        &self,
+        run: &RunRecord,
+        outcome: Option<RunOutcome<'_>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let fence = self.fence_of(&run.id);
-        self.enter(RunEnd { run, now }).await?;
+        self.enter(RunEnd { run, outcome, now }).await?;
         self.drop_fence(&run.id, fence);
         Ok(())
     }
@@ -228,11 +242,15 @@ impl Store {
 /// The end of a run.
 struct RunEnd<'a> {
     run: &'a RunRecord,
+    outcome: Option<RunOutcome<'a>>,
     now: DateTime<Utc>,
 }
 
 impl Entry for RunEnd<'_> {
     type Answer = ();
+
+    /// The outcome of the job so far.
+    const READS_FIRST: bool = true;
 
     async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
         let run = self.run;
@@ -258,7 +276,11 @@ impl Entry for RunEnd<'_> {
             .await?;
         store
             .insert_deliveries(tx, &run.id, 0, &run.deliveries)
-            .await
+            .await?;
+        if let Some(outcome) = self.outcome {
+            store.insert_outcome(tx, outcome, self.now).await?;
+        }
+        Ok(())
     }
 }
 

@@ -75,6 +75,7 @@ async fn engine(workspace: &TestWorkspace, url: &str) -> Engine {
         events: Events::new(|_| {}),
         server: Arc::default(),
         sizes: Arc::default(),
+        tellings: tokio_util::task::TaskTracker::new(),
         heavy: Arc::new(Semaphore::new(HEAVY)),
         gives_way: false,
     }

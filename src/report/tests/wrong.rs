@@ -52,7 +52,8 @@ fn odd_arguments_are_refused_and_nothing_panics() {
 #[test]
 fn the_largest_numbers_are_drawn() {
     let mut context = normal();
-    context["days"] = serde_json::json!([{ "short": "Mon", "name": "a", "value": f64::MAX, "before": f64::MAX }]);
+    context["days"] =
+        serde_json::json!([{ "short": "Mon", "name": "a", "value": f64::MAX, "before": f64::MAX }]);
     for call in [
         "line_chart(days=days)",
         "bar_chart(rows=days)",
