@@ -82,6 +82,7 @@ impl Work<'_> {
     ) -> Result<Left, EngineError> {
         open.sort_by_key(|posting| is_channel(&posting.recipients[0].1));
         let mut left = Left::default();
+        let is_last = !self.may_retry(progress);
         let mut down: HashMap<String, String> = HashMap::new();
         for posting in open {
             if self.stop.is_cancelled() {
@@ -92,7 +93,7 @@ impl Work<'_> {
                     let failed = (Failure::NotYet, why.clone());
                     self.not_ready(&posting, &failed).await?
                 }
-                None => self.post_one(mailer, &posting).await?,
+                None => self.post_one(mailer, &posting, is_last).await?,
             };
             let mut again = Vec::new();
             for sent in sent {
@@ -122,6 +123,7 @@ impl Work<'_> {
         &self,
         mailer: Option<Mailer<'_>>,
         posting: &Posting,
+        is_last: bool,
     ) -> Result<Vec<Sent>, EngineError> {
         let (letter, store) = (&*posting.letter, &self.engine.store);
         let courier = self.courier(mailer, posting);
@@ -163,7 +165,7 @@ impl Work<'_> {
         };
         let id = id_of(letter, &first.key, first.number, &domain);
         // It holds the whole dialogue with a server: large, and rarely alive
-        let handed = Box::pin(self.hand_over(&courier, letter, &begun, &id)).await;
+        let handed = Box::pin(self.hand_over(&courier, letter, &begun, &id, is_last)).await;
         for begun in &begun {
             let sent = ending(letter, begun, &id, &handed);
             let handing = self.handing(letter, begun.place);
@@ -176,20 +178,22 @@ impl Work<'_> {
         Ok(results)
     }
 
-    /// One message to all that are given.
+    /// One message to all that are given; the last time also to some of them.
     async fn hand_over(
         &self,
         courier: &Courier<'_>,
         letter: &StoredMail,
         begun: &[Begun],
         id: &str,
+        is_last: bool,
     ) -> Result<Vec<Refusal>, Failed> {
         let first = &begun[0];
         match courier {
             Courier::Mail(mailer) => {
                 let message = self.message(mailer, letter, &first.to, id.to_owned());
                 let addresses: Vec<&str> = begun.iter().map(|begun| begun.to.as_str()).collect();
-                Ok(mailer.transport.send_to(&message, &addresses).await?)
+                let sending = mailer.transport.send_to(&message, &addresses, is_last);
+                Ok(sending.await?)
             }
             Courier::Channel(channel) => self.engine.post_to(channel, letter, first, id).await,
             Courier::None(why) => Err((Failure::Settings, (*why).to_owned()).into()),
@@ -325,16 +329,13 @@ fn ending(
         Ok(refusals) => {
             let refusal = refusals.iter().find(|r| r.recipient == begun.to);
             if let Some(refusal) = refusal {
-                record.state = DeliveryState::Refused;
+                record.state = state_after(refusal.failure);
+                again = refusal.failure == Failure::NotYet;
                 record.error = Some(refusal.why.clone());
             }
         }
         Err(failed) => {
-            record.state = match failed.failure {
-                Failure::Refused => DeliveryState::Refused,
-                Failure::NotYet | Failure::Settings => DeliveryState::Pending,
-                Failure::Unknown => DeliveryState::Unknown,
-            };
+            record.state = state_after(failed.failure);
             (again, pause) = (failed.failure == Failure::NotYet, failed.pause);
             record.error = Some(failed.why.clone());
         }
@@ -344,6 +345,14 @@ fn ending(
         record,
         again,
         pause,
+    }
+}
+
+fn state_after(failure: Failure) -> DeliveryState {
+    match failure {
+        Failure::Refused => DeliveryState::Refused,
+        Failure::NotYet | Failure::Settings => DeliveryState::Pending,
+        Failure::Unknown => DeliveryState::Unknown,
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Attachment {
 pub struct Refusal {
     /// The recipient, as the message spells it.
     pub recipient: String,
+    /// For good or for now.
+    pub failure: Failure,
     /// The server's answer.
     pub why: String,
 }
@@ -171,10 +173,11 @@ impl Transport {
     /// How the failed sending stands, and why in words.
     pub async fn send(&self, message: &Message) -> Result<Vec<Refusal>, (Failure, String)> {
         let recipients: Vec<&str> = message.recipients().collect();
-        self.send_to(message, &recipients).await
+        self.send_to(message, &recipients, false).await
     }
 
-    /// The same for some of its recipients.
+    /// The same for some of its recipients. One that is refused for now keeps it from all of them, unless
+    /// it is to go out `partly`.
     ///
     /// # Errors
     /// How the failed sending stands, and why in words.
@@ -182,6 +185,7 @@ impl Transport {
         &self,
         message: &Message,
         recipients: &[&str],
+        partly: bool,
     ) -> Result<Vec<Refusal>, (Failure, String)> {
         let mime = to_mime(message, recipients).map_err(|e| (Failure::Refused, e.to_string()))?;
         match self {
@@ -194,9 +198,10 @@ impl Transport {
                 })
             }
             Self::Smtp(server) => {
-                let refused = server.send(&mime).await?;
-                let named = |(place, why): (usize, String)| Refusal {
+                let refused = server.send(&mime, partly).await?;
+                let named = |(place, (failure, why)): session::NotTaken| Refusal {
                     recipient: recipients[place].to_owned(),
+                    failure,
                     why,
                 };
                 Ok(refused.into_iter().map(named).collect())

@@ -25,8 +25,11 @@ use super::{
 /// "Service not available, closing transmission channel." Source: RFC 5321, 4.2.3.
 const CLOSING: u16 = 421;
 
-/// The recipients that were refused, by place and with the reason; or why the message was not sent.
-pub(super) type Outcome = Result<Vec<(usize, String)>, Failed>;
+/// A recipient that was not taken, by place: for good or for now, and why.
+pub(super) type NotTaken = (usize, Failed);
+
+/// The recipients that were not taken; or why the message was not sent.
+pub(super) type Outcome = Result<Vec<NotTaken>, Failed>;
 
 /// How the commands of one message ended.
 pub(super) enum Sent {
@@ -72,8 +75,9 @@ pub(super) async fn hand_over(
     mime: &Mime,
     patience: Patience,
     used_before: bool,
+    partly: bool,
 ) -> Sent {
-    let stop = match commands(&mut connection, mime, patience).await {
+    let stop = match commands(&mut connection, mime, patience, partly).await {
         Ok(refused) => return Sent::Answered(Box::new(connection), Ok(refused)),
         Err(stop) => stop,
     };
@@ -112,36 +116,52 @@ async fn commands(
     connection: &mut AsyncSmtpConnection,
     mime: &Mime,
     patience: Patience,
-) -> Result<Vec<(usize, String)>, Stop> {
+    partly: bool,
+) -> Result<Vec<NotTaken>, Stop> {
     let bytes = mime.formatted();
     let envelope = mime.envelope();
     let options = options(connection, mime, &bytes)?;
     let sender = Mail::new(envelope.from().cloned(), options);
     ask(connection, sender, patience).await?;
     let mut refused = Vec::new();
-    let mut failure = Failure::Refused;
     for (place, recipient) in envelope.to().iter().enumerate() {
         let recipient = Rcpt::new(recipient.clone(), Vec::new());
         match ask(connection, recipient, patience).await {
             Ok(()) => {}
             Err(Stop::Command(error)) if is_answer(&error) && !closes(&error) => {
-                // With several recipients a passing refusal of one holds the message back for all:
-                // nobody has it yet, and all can have it a little later
-                if error.is_transient() {
-                    failure = Failure::NotYet;
-                }
-                refused.push((place, not_taken(&error)));
+                refused.push((place, (failure_of(error.is_transient()), not_taken(&error))));
             }
             Err(stop) => return Err(stop),
         }
     }
-    if failure == Failure::NotYet || refused.len() == envelope.to().len() {
-        let answers: Vec<String> = refused.into_iter().map(|(_, why)| why).collect();
-        return Err(Stop::Nobody(failure, answers.join("; ")));
+    // With several recipients a passing refusal of one holds the message back for all, unless it is
+    // the last time: nobody has it yet, and all can have it a little later
+    let passes = refused.iter().any(|(_, (f, _))| *f == Failure::NotYet);
+    if refused.len() == envelope.to().len() || (passes && !partly) {
+        return Err(nobody(mime, refused, passes));
     }
     ask(connection, Data, patience).await?;
     content(connection, &bytes, patience).await?;
     Ok(refused)
+}
+
+/// No recipient gets it; of several each that was not taken is named.
+fn nobody(mime: &Mime, refused: Vec<NotTaken>, passes: bool) -> Stop {
+    let all = mime.envelope().to();
+    let answer = |(place, (_, why)): NotTaken| match all.len() {
+        1 => why,
+        _ => format!("{}: {why}", all[place]),
+    };
+    let answers: Vec<String> = refused.into_iter().map(answer).collect();
+    Stop::Nobody(failure_of(passes), answers.join("; "))
+}
+
+fn failure_of(passes: bool) -> Failure {
+    if passes {
+        Failure::NotYet
+    } else {
+        Failure::Refused
+    }
 }
 
 /// The message itself. The end of it is asked for only after all of it was written.

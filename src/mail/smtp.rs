@@ -19,7 +19,7 @@ use url::Url;
 
 use super::{
     Failure,
-    session::{Sent, hand_over},
+    session::{Outcome, Sent, hand_over},
 };
 
 /// The longest wait for one answer. Source: RFC 5321, 4.5.3.2, asks for 5 minutes at most commands.
@@ -114,18 +114,18 @@ impl Server {
     }
 
     /// Hands a message over to the server; the places of the recipients that were refused, where at
-    /// least one was not. The connection of the last message is used again, as long as it lasts.
-    pub(super) async fn send(&self, mime: &Mime) -> Result<Vec<(usize, String)>, Failed> {
+    /// least one was not; with `partly` also those that were refused for now. The connection of the last message is used again, as long as it lasts.
+    pub(super) async fn send(&self, mime: &Mime, partly: bool) -> Outcome {
         let idle = self.idle().pop();
         if let Some(connection) = idle {
-            let sent = hand_over(connection, mime, self.patience, true).await;
+            let sent = hand_over(connection, mime, self.patience, true, partly).await;
             if !sent.is_stale() {
                 return self.keep(sent);
             }
             // It ended while nobody used it, surely before this message: a new one
         }
         let connection = self.connect().await?;
-        self.keep(hand_over(connection, mime, self.patience, false).await)
+        self.keep(hand_over(connection, mime, self.patience, false, partly).await)
     }
 
     /// Connects and logs in, unless a connection waits for the next message.
@@ -145,7 +145,7 @@ impl Server {
         }
     }
 
-    fn keep(&self, sent: Sent) -> Result<Vec<(usize, String)>, Failed> {
+    fn keep(&self, sent: Sent) -> Outcome {
         let (connection, result) = sent.into_parts();
         self.idle().extend(connection);
         result

@@ -509,6 +509,54 @@ fn mails_older_than_keep_are_gone() {
     assert!(error.contains("`mail.keep`"), "{error}");
 }
 
+/// One message to three.
+fn together(sink: &Sink) -> TestWorkspace {
+    let workspace = workspace(sink, &three());
+    let job = workspace.path().join("jobs/mail.yaml");
+    let text = std::fs::read_to_string(&job).unwrap();
+    let lists =
+        "to: [ann@example.org], cc: [bob@example.org], bcc: [cem@example.org], together: true";
+    let list = "to: [ann@example.org, bob@example.org, cem@example.org]";
+    std::fs::write(&job, text.replace(list, lists)).unwrap();
+    workspace
+}
+
+#[test]
+fn one_recipient_who_is_busy_keeps_a_message_from_the_others_until_the_last_attempt_alone() {
+    let busy = |time| Fault {
+        stage: Stage::Rcpt,
+        deed: Deed::Answer("450 4.2.1 busy"),
+        time,
+    };
+    // The second of three, at each of three attempts
+    let sink = Sink::start([2, 5, 8].map(busy).to_vec());
+    let workspace = together(&sink);
+    let (code, first) = run(&workspace, &["run", "mail"]);
+    assert_eq!(
+        (code, states(&first)),
+        (3, vec!["sent", "pending", "sent"]),
+        "{first:#}"
+    );
+    let taken = sink.taken();
+    assert_eq!((first["attempts"].as_u64(), taken.len()), (Some(3), 1));
+    assert_eq!(taken[0].to, ["ann@example.org", "cem@example.org"]);
+    let deliveries = &first["deliveries"];
+    let why = deliveries[1]["error"].as_str().unwrap();
+    assert!(why.contains("450") && deliveries[0]["error"].is_null());
+    let (code, second) = run(&workspace, &["run", "mail"]);
+    assert_eq!(
+        (code, states(&second)),
+        (0, vec!["already_sent", "sent", "already_sent"])
+    );
+    assert!(three().iter().all(|to| sink.count(to) == 1));
+
+    let sink = Sink::start(vec![busy(0)]);
+    let (code, first) = run(&together(&sink), &["run", "mail"]);
+    assert_eq!((code, states(&first)), (75, vec!["pending"; 3]));
+    let why = first["deliveries"][0]["error"].as_str().unwrap();
+    assert!(three().iter().all(|to| why.contains(to)), "{why}");
+}
+
 #[test]
 fn one_message_to_several_is_recorded_for_each_of_them() {
     let fault = Fault {
@@ -517,13 +565,7 @@ fn one_message_to_several_is_recorded_for_each_of_them() {
         time: 2,
     };
     let sink = Sink::start(vec![fault]);
-    let workspace = workspace(&sink, &three());
-    let job = workspace.path().join("jobs/mail.yaml");
-    let text = std::fs::read_to_string(&job).unwrap();
-    let lists =
-        "to: [ann@example.org], cc: [bob@example.org], bcc: [cem@example.org], together: true";
-    let list = "to: [ann@example.org, bob@example.org, cem@example.org]";
-    std::fs::write(&job, text.replace(list, lists)).unwrap();
+    let workspace = together(&sink);
     let (code, first) = run(&workspace, &["run", "mail"]);
     assert_eq!(
         (code, states(&first)),
