@@ -94,7 +94,8 @@ impl Store {
                 AND n.window_end = r.window_end AND n.timezone = r.timezone)"
             }
             News::Outcome(Change::Recovered { .. }) => {
-                "kind IN ('fails', 'still_fails', 'recovered') AND run_id <> $2"
+                // The failure is for others to hear
+                "kind = 'recovered' AND run_id <> $2"
             }
             News::Missed => "kind = 'missed' AND run_id <> $2",
         };

@@ -923,7 +923,7 @@ test!(notices, place, {
     assert_eq!(take(&store, 3).await, [fails("1")]);
     assert_eq!(take(&other, 8).await, [fails("1")]);
     other.end_notice(&fails("1"), false).await.unwrap();
-    // A day later one message says it all, and one that it works again says more than that
+    // A day later one message says it all, and then that it works again, once
     let day = 24 * 60;
     note("2", true, 10).await;
     let since = noon();
@@ -932,12 +932,15 @@ test!(notices, place, {
         Change::StillFails { failures: 3, since }
     );
     let recovered = note("4", false, day + 1).await;
-    let told = Notice {
-        run: "4".to_owned(),
-        news: News::Outcome(recovered),
-    };
-    assert_eq!(take(&store, day + 2).await, [told.clone()]);
-    store.end_notice(&told, true).await.unwrap();
+    let still = Change::StillFails { failures: 3, since };
+    for (run, change) in [("3", still), ("4", recovered)] {
+        let told = Notice {
+            run: run.to_owned(),
+            news: News::Outcome(change),
+        };
+        assert_eq!(take(&store, day + 2).await, [told.clone()]);
+        store.end_notice(&told, true).await.unwrap();
+    }
     assert_eq!(take(&store, day + 9).await, []);
     // After a week nobody wants to know
     note("5", true, day + 10).await;
