@@ -152,6 +152,8 @@ impl Planner {
             entry.tell_missed(engine, job);
         }
         if moved.contains(&false) {
+            // What is read now may be of a pause that ends before the marks are looked at again
+            self.marks = None;
             self.reread(engine).await?;
         }
         Ok(())
