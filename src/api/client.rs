@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -19,6 +19,7 @@ use super::{
     ApiError, Rate, Retry,
     allowance::Allowance,
     answer,
+    depth::{MOST_DEPTH, is_too_deep},
     limiter::{Budget, Limiter, Turn},
 };
 use crate::{clock::Clock, secret::Secret};
@@ -62,7 +63,8 @@ pub struct ClientOptions {
 /// The client. Clones share connections and the rate budget.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    /// Made when it is first needed: reading the machine's certificates takes half of a small run.
+    http: Arc<OnceLock<reqwest::Client>>,
     options: Arc<ClientOptions>,
     limiter: Arc<Limiter>,
     /// Of other keys.
@@ -147,14 +149,31 @@ pub struct Counts {
 
 impl Client {
     /// A client.
+    pub fn new(options: ClientOptions, clock: Clock) -> Self {
+        let limiter = Limiter::of(&options);
+        Self {
+            http: Arc::default(),
+            options: Arc::new(options),
+            limiter: Arc::new(limiter),
+            budgets: Arc::default(),
+            counters: Arc::default(),
+            clock,
+            base_delay: Duration::from_millis(500),
+        }
+    }
+
+    /// What keeps the connections.
     ///
     /// # Errors
     /// The machine's certificates cannot be read.
-    pub fn new(options: ClientOptions, clock: Clock) -> Result<Self, ApiError> {
+    fn http(&self) -> Result<&reqwest::Client, ApiError> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let options = &self.options;
         let http = reqwest::Client::builder()
             .user_agent(&options.user_agent)
             .gzip(options.gzip)
-            // Reading the machine's certificates takes half of a small run
             .tls_built_in_root_certs(!is_on_this_machine(&options.url))
             // A redirect would carry the key to whatever address it names
             .redirect(reqwest::redirect::Policy::none())
@@ -164,16 +183,8 @@ impl Client {
             .pool_idle_timeout(Duration::from_secs(8))
             .build()
             .map_err(ApiError::Client)?;
-        let limiter = Limiter::of(&options);
-        Ok(Self {
-            http,
-            options: Arc::new(options),
-            limiter: Arc::new(limiter),
-            budgets: Arc::default(),
-            counters: Arc::default(),
-            clock,
-            base_delay: Duration::from_millis(500),
-        })
+        // Of two that are made at once one stays
+        Ok(self.http.get_or_init(|| http))
     }
 
     /// The same client with another first delay between tries.
@@ -346,7 +357,7 @@ impl Client {
     pub(super) async fn head(&self, path: &str) -> Result<HeaderMap, ApiError> {
         let url = format!("{}{path}", self.options.url.as_str().trim_end_matches('/'));
         let shown = self.options.url.to_string();
-        let answer = self.http.get(&url).send().await;
+        let answer = self.http()?.get(&url).send().await;
         let answer = answer.map_err(|source| ApiError::Unreachable {
             url: shown,
             source: source.without_url(),
@@ -363,7 +374,7 @@ impl Client {
         max_bytes: usize,
     ) -> Result<Bytes, ApiError> {
         let url = format!("{}{path}", self.options.url.as_str().trim_end_matches('/'));
-        let mut request = self.http.request(method.clone(), &url);
+        let mut request = self.http()?.request(method.clone(), &url);
         if let Some(key) = &self.options.key {
             request = if self.options.bearer {
                 request.bearer_auth(key.expose())
@@ -389,7 +400,14 @@ impl Client {
             path: path.split('?').next().unwrap_or(path).to_owned(),
             max_bytes,
         })?;
-        self.check(status, &headers, answer)
+        let answer = self.check(status, &headers, answer)?;
+        if is_too_deep(&answer) {
+            return Err(ApiError::Protocol {
+                path: path.split('?').next().unwrap_or(path).to_owned(),
+                what: format!("it is nested deeper than {MOST_DEPTH} levels"),
+            });
+        }
+        Ok(answer)
     }
 
     /// Tells the limiter what the server says of its window. Where it says no more than that nothing

@@ -4,6 +4,7 @@ mod allowance;
 mod answer;
 mod client;
 mod custom;
+mod depth;
 mod error;
 mod health;
 mod limiter;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::PartError;
-use crate::domain::request::{Ask, MAX_LIMIT, Part, Request};
+use crate::domain::{
+    catalog::is_folded,
+    request::{Ask, MAX_LIMIT, Part, Request},
+};
 
 /// The most pages of one part: 10 million rows.
 const MAX_PAGES: u32 = 1000;
@@ -95,7 +98,13 @@ impl Pages {
     pub fn take(&mut self, rows: &[u64]) -> Result<Next, PartError> {
         self.page += 1;
         self.count += rows.len() as u64;
-        let is_short = (rows.len() as u64) < self.limit;
+        // Rows that are folded after the limit are fewer than were found
+        let full = if is_folded(&self.parameter) {
+            self.limit / 2
+        } else {
+            self.limit
+        };
+        let is_short = (rows.len() as u64) < full;
         let has_enough = self.wanted.is_some_and(|wanted| self.count >= wanted);
         if self.page == 1 {
             // More rows than were asked for: the type ignores limits, so this is all
@@ -104,7 +113,10 @@ impl Pages {
                 return Ok(Next::Done(Complete::Proven));
             }
             if self.honours_page == Some(false) {
-                return Err(self.unpaged());
+                if rows.len() as u64 == self.limit {
+                    return Err(self.unpaged());
+                }
+                return Ok(Next::Done(Complete::Unproven));
             }
         } else {
             self.refuse_repeated(rows)?;
@@ -239,6 +251,20 @@ mod tests {
             done
         );
         assert_eq!(pages(5, Some(true), Some(5)).take(&rows(0, 5)), done);
+    }
+
+    #[test]
+    fn rows_that_were_folded_may_not_be_all() {
+        let mut cities = pages(10_000, Some(true), None);
+        "city".clone_into(&mut cities.parameter);
+        assert_eq!(cities.take(&rows(0, 9_990)), Ok(Next::Page(2)));
+        assert_eq!(cities.take(&rows(FULL, 9_000)), Ok(Next::Page(3)));
+        let done = Ok(Next::Done(Complete::Unproven));
+        assert_eq!(cities.take(&rows(2 * FULL, 4_000)), done);
+        let mut few = pages(10_000, Some(true), None);
+        "city".clone_into(&mut few.parameter);
+        let done = Ok(Next::Done(Complete::Proven));
+        assert_eq!(few.take(&rows(0, 4_000)), done);
     }
 
     #[test]

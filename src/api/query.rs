@@ -58,6 +58,8 @@ struct Envelope<'a> {
     data: Option<Vec<Element<'a>>>,
     #[serde(default, borrow)]
     results: Option<Vec<BatchItem<'a>>>,
+    #[serde(default)]
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +182,11 @@ pub(super) fn parts_of(
     if !envelope.success {
         return Err(protocol("`success` is false in an answer with status 200"));
     }
+    let error = words(envelope.error.as_ref());
+    if !error.is_empty() {
+        let what = format!("it has rows and an error: {}", cut(&error));
+        return Err(protocol(&what));
+    }
     let mut parts = BTreeMap::new();
     let mut stray = None;
     for item in envelope.results.into_iter().flatten() {
@@ -235,6 +242,10 @@ fn fail_item(items: &[Item], id: &str, error: &str, parts: &mut BTreeMap<String,
 fn take(element: Element<'_>, answer: &Bytes, parts: &mut BTreeMap<String, PartResult>) {
     let data = element.data.as_ref().map(LazyValue::as_raw_str);
     let result = match (element.success, data) {
+        // An error beside rows: who knows whether these are all
+        (true, Some(_)) if !words(element.error.as_ref()).is_empty() => {
+            Err(part_error(&words(element.error.as_ref())))
+        }
         (true, Some(rows)) if rows.starts_with('[') => Ok(page(rows, answer)),
         (true, Some("null") | None) => Err(PartError::passing("`data` is missing".to_owned())),
         (true, Some(_)) => Err(PartError::passing("`data` is no list of rows".to_owned())),

@@ -106,17 +106,21 @@ fn read<R: TakeRows>(
         unreachable!("only parts of items have pages")
     };
     let id = items[0].parts[0].id.as_str();
-    if in_one_pass(answer, id, rows) || rows.has_refused() {
+    if in_one_pass(answer, id, rows) {
         return Ok(Ok(()));
     }
+    // Also where a row was refused: what follows it may say that the answer is no good one
     rows.forget();
     let lacking = || Err(PartError::passing("a page lacks its part".to_owned()));
     let part = parts_of(answer, items)?.remove(id).unwrap_or_else(lacking);
     Ok(part.and_then(|page| {
-        let mut json = sonic_rs::Deserializer::from_slice(&page.0);
+        let mut json = sonic_rs::Deserializer::from_slice(&page.0).utf8_lossy();
         let taken = Rows(rows).deserialize(&mut json);
-        let failed =
-            |e: sonic_rs::Error| PartError::passing(format!("a page is no list of rows: {e}"));
+        let failed = |error: sonic_rs::Error| {
+            let error = error.to_string();
+            let why = error.lines().next().unwrap_or_default();
+            PartError::passing(format!("a page is no list of rows: {why}"))
+        };
         taken.or_else(|error| {
             if rows.has_refused() {
                 Ok(())
@@ -132,7 +136,8 @@ fn in_one_pass<R: TakeRows>(answer: &[u8], id: &str, rows: &mut R) -> bool {
     let Ok(answer) = std::str::from_utf8(answer) else {
         return false;
     };
-    let mut json = sonic_rs::Deserializer::from_str(answer);
+    // Half a character of UTF-16, which JavaScript leaves where it cuts a text, is read as U+FFFD
+    let mut json = sonic_rs::Deserializer::from_str(answer).utf8_lossy();
     let envelope = Envelope { id, rows };
     envelope.deserialize(&mut json).is_ok() && json.end().is_ok()
 }
@@ -170,7 +175,9 @@ impl<'de, R: TakeRows> Visitor<'de> for Envelope<'_, R> {
                     })?;
                     is_read = true;
                 }
-                "success" | "data" | "results" => return Err(A::Error::custom(UNEXPECTED)),
+                "success" | "data" | "results" | "error" => {
+                    return Err(A::Error::custom(UNEXPECTED));
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -242,7 +249,9 @@ impl<'de, R: TakeRows> Visitor<'de> for Element<'_, R> {
                     map.next_value_seed(Rows(&mut *self.rows))?;
                     is_read = true;
                 }
-                "parameter" | "success" | "data" => return Err(A::Error::custom(UNEXPECTED)),
+                "parameter" | "success" | "data" | "error" => {
+                    return Err(A::Error::custom(UNEXPECTED));
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }

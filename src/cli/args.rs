@@ -6,8 +6,8 @@ use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    domain::recipients::address_of,
     engine::At,
-    mail::address_of,
     sandbox::{Fault, Generation},
 };
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{job::Job, run::Trigger},
+    domain::{channel::is_channel, job::Job, run::Trigger},
     engine::{Events, Order, resolve_at},
     plan::{Plan, PlannedDelivery},
 };
@@ -126,8 +126,10 @@ fn mail(job: &Job, plan: &Plan, delivery: &PlannedDelivery) -> String {
     };
     let when = report.when.as_ref();
     let when = when.map_or_else(String::new, |when| format!(", when {when}"));
+    let is_post = to.to.iter().any(|to| is_channel(to));
+    let what = if is_post { "post" } else { "mail" };
     format!(
-        "  mail {} of {about} to {}{}{}{when}",
+        "  {what} {} of {about} to {}{}{}{when}",
         report.name,
         to.to.join(", "),
         list("cc", &to.cc),

@@ -129,7 +129,7 @@ fn write(folder: &Path, job: &Job, page: &Page, is_json: bool) -> Result<Vec<Val
     Ok(told)
 }
 
-/// HTML first, then text, and the files that go with the mail.
+/// HTML first, then text, what channels are sent, and the files that go with the mail.
 fn files_of(folder: &Path, job: &Job, page: &Page) -> Vec<File> {
     let website = page.website_id.as_deref().unwrap_or("all");
     let stem = format!("{}-{}-{website}", job.name, page.report);
@@ -150,6 +150,10 @@ fn files_of(folder: &Path, job: &Job, page: &Page) -> Vec<File> {
         file(&format!("{stem}.txt"), rendered.text.as_bytes()),
     ];
     files.extend(pictures);
+    for (kind, body) in &page.channels {
+        let text = format!("{body:#}\n");
+        files.push(file(&format!("{stem}.{kind}.json"), text.as_bytes()));
+    }
     let attached = page.attachments.iter();
     files.extend(attached.map(|a| file(&format!("{stem}-{}", a.name), &a.bytes)));
     files

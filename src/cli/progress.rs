@@ -75,7 +75,7 @@ fn update(bar: &ProgressBar, event: &Event<'_>) {
             target,
             change,
         } => bar.suspend(|| tracing::warn!(query, of = target, "restated: {change}")),
-        Event::DeliveryDone(delivery) => bar.set_message(format!("mail to {}", delivery.to)),
+        Event::DeliveryDone(delivery) => bar.set_message(format!("report to {}", delivery.to)),
         _ => {}
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     config::{MailUrl, Project},
     domain::{
+        channel::is_channel,
         destination::DestinationUrl,
         run::{DeliveryState, RunRecord, RunState, Trigger},
     },
@@ -155,7 +156,9 @@ fn where_to_look(project: &Project, records: &[&RunRecord]) {
         }
     }
     if let Some(MailUrl::Dir(folder)) = &project.settings.mail_url
-        && records.iter().any(|r| !r.deliveries.is_empty())
+        && records
+            .iter()
+            .any(|r| r.deliveries.iter().any(|d| !is_channel(&d.to)))
     {
         print::line(format!(
             "look at {}: the mails; open an .html in a browser or an .eml in a mail program",
@@ -193,7 +196,12 @@ fn mails(record: &RunRecord) {
             }
         };
         print::line(format!(
-            "  mail to {}: “{}” — {state}{}",
+            "  {} to {}: “{}” — {state}{}",
+            if is_channel(&delivery.to) {
+                "report"
+            } else {
+                "mail"
+            },
             delivery.to,
             delivery.subject,
             delivery

@@ -1,9 +1,12 @@
 //! `serve`: the scheduler service, until stopped.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
 
 use super::{
     CliError,
@@ -14,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Environment, Options},
+    config::{Environment, Options, Settings, load_settings},
     engine::{JobFiles, Status, Stop},
     web::{self, Site, Web},
 };
@@ -51,6 +54,15 @@ pub(super) async fn serve(global: &Global, clock: &Clock) -> Result<Exit, CliErr
     let terminate = signal(SignalKind::terminate())
         .map_err(|e| CliError::machine("signals cannot be caught")(e.into()))?;
     let signals = tokio::spawn(stop_on_signals(terminate, stop.clone()));
+    let hangup = signal(SignalKind::hangup())
+        .map_err(|e| CliError::machine("signals cannot be caught")(e.into()))?;
+    let (tell, reread) = mpsc::channel(1);
+    let hangups = tokio::spawn(reread_on_hangup(
+        hangup,
+        global.project.clone(),
+        global.sandbox,
+        tell,
+    ));
     let beats = tokio::spawn(beat(Arc::clone(&status), clock.clone()));
     let is_scheduled = |job: &&crate::domain::job::Job| job.enabled && job.schedule.is_some();
     let scheduled = project.jobs.iter().filter(is_scheduled).count();
@@ -58,10 +70,14 @@ pub(super) async fn serve(global: &Global, clock: &Clock) -> Result<Exit, CliErr
     let jobs = project.jobs;
     // Of thousands of files the texts and places would be kept for nothing
     drop(project.sources);
-    let served = session.engine.serve(jobs, Some(files), status, &stop).await;
+    let served = session
+        .engine
+        .serve(jobs, Some(files), status, reread, &stop)
+        .await;
     tell_systemd(&[NotifyState::Stopping]);
     beats.abort();
     signals.abort();
+    hangups.abort();
     if let Some(web) = web {
         web.stop().await;
     }
@@ -104,6 +120,27 @@ async fn stop_on_signals(mut terminate: Signal, stop: Stop) {
         token.cancel();
     }
     std::future::pending::<()>().await;
+}
+
+/// Each SIGHUP has the settings read again. Wrong ones change nothing.
+async fn reread_on_hangup(
+    mut hangup: Signal,
+    project: PathBuf,
+    sandbox: bool,
+    tell: mpsc::Sender<Settings>,
+) {
+    while hangup.recv().await.is_some() {
+        match load_settings(&project, &Environment::system(), sandbox) {
+            Ok((_, settings)) => {
+                // Without a receiver the service ends
+                let _ = tell.send(settings).await;
+            }
+            Err(problems) => {
+                let why = problems.to_string();
+                tracing::error!(%why, "the settings are broken: those before stay");
+            }
+        }
+    }
 }
 
 /// Tells systemd that the service is ready, and then that it lives, as long as its loop goes round.

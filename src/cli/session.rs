@@ -138,10 +138,10 @@ impl Api {
             requests_per_minute: TRACK_PER_MINUTE,
             ..options.clone()
         };
-        let client = |options| Client::new(options, clock.clone()).map_err(EngineError::from);
+        let client = |options| Client::new(options, clock.clone());
         Ok(Self {
-            client: client(options)?,
-            basket: client(basket)?,
+            client: client(options),
+            basket: client(basket),
             source,
             sandbox,
         })

@@ -10,10 +10,10 @@ use crate::{
     clock::Clock,
     domain::job::{Export, Job},
     engine::EngineError,
-    export::{Destinations, Manifest},
+    export::{Destinations, ExportError, Manifest, ManifestFile, Mismatch},
 };
 
-type Units = Vec<(String, Manifest)>;
+type Units = Vec<(String, Result<Manifest, ExportError>)>;
 
 pub(super) async fn verify(job: &str, global: &Global) -> Result<Exit, CliError> {
     let project = project(global, &[job.to_owned()], &[])?;
@@ -26,6 +26,15 @@ pub(super) async fn verify(job: &str, global: &Global) -> Result<Exit, CliError>
         let locks = destination.locks().await.map_err(EngineError::from)?;
         let units = destination.manifests().await.map_err(EngineError::from)?;
         for (unit, manifest) in units {
+            let manifest = match manifest {
+                Ok(manifest) => manifest,
+                Err(error) => {
+                    let path = format!("_manifests/{}/{unit}.json", job.name);
+                    let what = format!("it cannot be read: {}", error.root_cause());
+                    wrong.push((export.to_label.clone(), unit, Mismatch { path, what }));
+                    continue;
+                }
+            };
             files += manifest.files.len();
             for mismatch in destination.verify(&manifest, &locks).await {
                 wrong.push((export.to_label.clone(), unit.clone(), mismatch));
@@ -77,7 +86,9 @@ pub(super) async fn gaps(job: &str, global: &Global, clock: &Clock) -> Result<Ex
         let destination = lake.open(&export.to, &job.name);
         let destination = destination.map_err(EngineError::from)?;
         let units = destination.manifests().await.map_err(EngineError::from)?;
-        for (day, why) in missing(&units, today) {
+        let listed = destination.list("").await.map_err(EngineError::from)?;
+        let there = listed.into_iter().map(|file| file.path).collect();
+        for (day, why) in missing(&units, &there, today) {
             found.push((export.to_label.clone(), day, why));
         }
     }
@@ -117,12 +128,23 @@ fn destinations(job: &Job) -> Vec<&Export> {
 }
 
 /// Days between the first one that is there and yesterday that have no manifest, and units whose
-/// manifest lists something missing or was written before the days were over.
-fn missing(units: &Units, today: NaiveDate) -> BTreeMap<String, String> {
+/// manifest cannot be read, lists something missing or a file that is not there, or was written before
+/// the days were over.
+fn missing(units: &Units, there: &BTreeSet<String>, today: NaiveDate) -> BTreeMap<String, String> {
     let mut gaps = BTreeMap::new();
     let mut covered = BTreeSet::new();
     let mut first = None;
     for (unit, manifest) in units {
+        let manifest = match manifest {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                let why = format!("its manifest cannot be read: {}", error.root_cause());
+                gaps.insert(unit.clone(), why);
+                continue;
+            }
+        };
+        // Those of Delta tables are the tables' own
+        let is_gone = |file: &&ManifestFile| file.format != "delta" && !there.contains(&file.path);
         let day = |text: &str| text.parse::<NaiveDate>().ok();
         let (Some(start), Some(end)) = (day(&manifest.window.start), day(&manifest.window.end))
         else {
@@ -148,6 +170,10 @@ fn missing(units: &Units, today: NaiveDate) -> BTreeMap<String, String> {
                     lacking.error
                 ),
             );
+        } else if let Some(gone) = manifest.files.iter().find(is_gone) {
+            let count = manifest.files.iter().filter(is_gone).count();
+            let why = format!("{count} files are not there, the first `{}`", gone.path);
+            gaps.insert(unit.clone(), why);
         } else if !manifest.is_final && end < today {
             gaps.insert(
                 unit.clone(),
@@ -160,7 +186,8 @@ fn missing(units: &Units, today: NaiveDate) -> BTreeMap<String, String> {
         .flat_map(|first| (0..).map(move |n| first + Days::new(n)));
     for day in days
         .take_while(|day| *day < today)
-        .filter(|day| !covered.contains(day))
+        .filter(|day| !covered.contains(day) && !gaps.contains_key(&day.to_string()))
+        .collect::<Vec<_>>()
     {
         gaps.insert(day.to_string(), "it was never written".to_owned());
     }

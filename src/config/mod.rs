@@ -1,14 +1,19 @@
 //! Settings and job files: YAML in, validated values out, every problem with file and line.
 
+mod channels;
 mod check;
 mod environment;
+mod export_keys;
 mod finding;
 mod interpolate;
 mod job_file;
 mod job_keys;
+mod key_words;
 mod problem;
 mod queries;
+mod query_keys;
 mod reference;
+mod report_keys;
 mod reports;
 mod settings;
 mod settings_keys;
@@ -107,7 +112,12 @@ pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project
         let message = format!("there is no job `{wanted}`");
         problems.push(Problem::of_file(root.join("jobs"), message, Some(hint)));
     }
-    check_jobs(&jobs, &sources, &mut problems);
+    let clashes = clashes(&jobs.iter().collect::<Vec<_>>());
+    problems.extend(
+        clashes
+            .iter()
+            .map(|clash| clash.problem(&sources[clash.job])),
+    );
     if let Some(settings) = &settings {
         let surveyed = stores::Survey {
             settings,
@@ -178,34 +188,62 @@ pub fn load_settings(
     }
 }
 
-/// Two jobs must not write the same files.
-fn check_jobs(jobs: &[Job], sources: &[JobSource], problems: &mut Vec<Problem>) {
+/// Two jobs that would write the same files.
+#[derive(Debug)]
+pub struct Clash {
+    /// The place of the later one.
+    pub job: usize,
+    /// The place of its export.
+    pub export: usize,
+    /// The name of the other.
+    pub other: String,
+    /// The query whose files these are.
+    pub query: String,
+}
+
+impl Clash {
+    /// The problem, in the file of the later one.
+    pub fn problem(&self, source: &JobSource) -> Problem {
+        source.problem_at(
+            &format!("/exports/{}/to", self.export),
+            format!(
+                "the job `{}` would write the same files of `{}`",
+                self.other, self.query
+            ),
+            Some("give one of them another `to` or `path`".to_owned()),
+        )
+    }
+}
+
+/// Jobs that would write the files of one before them.
+pub fn clashes(jobs: &[&Job]) -> Vec<Clash> {
     // By what tells files apart: with thousands of jobs, comparing each with each takes minutes
     let mut writers: HashMap<String, &str> = HashMap::new();
-    for (job, source) in jobs.iter().zip(sources) {
+    let mut clashes = Vec::new();
+    for (place, job) in jobs.iter().enumerate() {
         let mut own = Vec::new();
-        for (place, export) in job.exports.iter().enumerate() {
-            let path = export.path.as_ref();
+        for (export, to) in job.exports.iter().enumerate() {
+            let path = to.path.as_ref();
             if path.is_some_and(|path| path.contains("job")) {
                 continue;
             }
-            let keys = together::file_keys(export);
+            let keys = together::file_keys(to);
             let taken = keys
                 .iter()
                 .find_map(|(key, query)| Some((*writers.get(key)?, *query)));
-            if let Some((other, query)) = taken {
-                problems.push(source.problem_at(
-                    &format!("/exports/{place}/to"),
-                    format!("the job `{other}` would write the same files of `{query}`"),
-                    Some("give one of them another `to` or `path`".to_owned()),
-                ));
-            }
+            clashes.extend(taken.map(|(other, query)| Clash {
+                job: place,
+                export,
+                other: other.to_owned(),
+                query: query.to_owned(),
+            }));
             own.extend(keys.into_iter().map(|(key, _)| key));
         }
         for key in own {
             writers.entry(key).or_insert(&job.name);
         }
     }
+    clashes
 }
 
 fn stem(path: &Path) -> &str {

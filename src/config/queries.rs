@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     check::{nearest, suggest},
     finding::Finding,
-    job_keys::{CustomKeys, FilterKeys, LimitKeys, LinkKeys, LongQuery, QueryKeys},
+    query_keys::{CustomKeys, FilterKeys, LimitKeys, LinkKeys, LongQuery, QueryKeys},
     spans::{At, escape},
     together::{Notes, window_spec},
 };
@@ -61,7 +61,7 @@ fn to_query(
     let window = window_spec(pointer, keys.preset.as_ref(), keys.window.as_ref(), notes);
     let granularity = keys
         .granularity
-        .map(super::job_keys::GranularityName::value);
+        .map(super::key_words::GranularityName::value);
     check_hours(pointer, granularity, window.or(job_window), notes);
     let links = match keys.link.take() {
         None => Vec::new(),

@@ -224,9 +224,11 @@ fn mapping_of<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
 /// The schema of the entries of the list that this may be, where they may be mappings.
 fn items_of<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
     let schema = resolve(root, schema);
-    schema
-        .get("items")
-        .filter(|items| mapping_of(root, items).is_some())
+    if let Some(items) = schema.get("items") {
+        return Some(items).filter(|items| mapping_of(root, items).is_some());
+    }
+    let mut choices = alternatives(root, schema)?.into_iter();
+    choices.find_map(|choice| items_of(root, choice))
 }
 
 /// The schema of the values of the mapping that this may be, where they may be mappings.

@@ -1,17 +1,19 @@
-//! Mails: their recipients, and what the keys of a report say together.
+//! Reports: their recipients, and what the keys of a report say together.
 
 use std::collections::BTreeSet;
 
 use super::{
+    channels::Channels,
     check::{size, suggest, website_pattern},
     finding::Finding,
-    job_keys::{Address, AttachKeys, ReportKeys, ToKeys},
+    key_words::Address,
+    report_keys::{AttachKeys, RecipientKeys, ReportKeys, ToKeys},
     spans::{At, escape},
     together::Notes,
 };
 use crate::domain::{
     job::{Attach, ReportPer, ReportSpec},
-    recipients::Addressees,
+    recipients::{Addressees, identity},
 };
 
 /// The key of a mapping of recipients that stands for all other websites.
@@ -35,13 +37,15 @@ pub(super) fn reports(keys: Vec<ReportKeys>, names: &[&str], notes: &mut Notes) 
 }
 
 fn to_report(pointer: &str, keys: ReportKeys, names: &[&str], notes: &mut Notes) -> ReportSpec {
+    let mut channels = Channels::new(keys.together);
     let report = ReportSpec {
         name: keys
             .name
             .map_or_else(|| keys.template.0.clone(), |name| name.0),
         template: keys.template.0,
         per: keys.per.value(),
-        to: addressees(pointer, keys.to, notes),
+        to: addressees(pointer, keys.to, &mut channels, notes),
+        channels: channels.found,
         together: keys.together,
         cc: addresses(keys.cc),
         bcc: addresses(keys.bcc),
@@ -61,11 +65,17 @@ fn addresses(keys: Vec<Address>) -> Vec<String> {
     keys.into_iter().map(|address| address.0).collect()
 }
 
-fn addressees(pointer: &str, keys: ToKeys, notes: &mut Notes) -> Addressees {
+fn addressees(
+    pointer: &str,
+    keys: ToKeys,
+    channels: &mut Channels,
+    notes: &mut Notes,
+) -> Addressees {
     let map = match keys {
         ToKeys::All(list) => {
-            let list = addresses(list);
-            check_once(&format!("{pointer}/to"), &[], &list, notes);
+            let at = format!("{pointer}/to");
+            let list = recipients(&at, list, channels, notes);
+            check_once(&at, &[], &list, notes);
             return Addressees::All(list);
         }
         ToKeys::ByWebsite(map) => map,
@@ -73,7 +83,7 @@ fn addressees(pointer: &str, keys: ToKeys, notes: &mut Notes) -> Addressees {
     let (mut lists, mut default) = (Vec::new(), None);
     for (website, list) in map {
         let at = format!("{pointer}/to/{}", escape(&website));
-        let list = addresses(list);
+        let list = recipients(&at, list, channels, notes);
         check_once(&at, &[], &list, notes);
         if website == DEFAULT {
             default = Some(list);
@@ -100,16 +110,32 @@ fn addressees(pointer: &str, keys: ToKeys, notes: &mut Notes) -> Addressees {
     Addressees::ByWebsite { lists, default }
 }
 
-/// No address is named twice in `list`, nor once there and once before.
+/// Addresses as they are spelt, channels by their labels.
+fn recipients(
+    at: &str,
+    keys: Vec<RecipientKeys>,
+    channels: &mut Channels,
+    notes: &mut Notes,
+) -> Vec<String> {
+    let mut list = Vec::new();
+    for (place, keys) in keys.into_iter().enumerate() {
+        match keys {
+            RecipientKeys::Mail(address) => list.push(address.0),
+            RecipientKeys::Channel(keys) => {
+                list.push(channels.take(&format!("{at}/{place}"), keys, notes));
+            }
+        }
+    }
+    list
+}
+
+/// Nobody is named twice in `list`, nor once there and once before.
 fn check_once(at: &str, before: &[String], list: &[String], notes: &mut Notes) {
-    let plain = |text: &String| {
-        let mailbox = text.parse::<lettre::message::Mailbox>().ok()?;
-        Some(mailbox.email.to_string().to_lowercase())
-    };
-    let mut seen: BTreeSet<String> = before.iter().filter_map(plain).collect();
-    for (place, address) in list.iter().enumerate() {
-        if plain(address).is_some_and(|address| !seen.insert(address)) {
-            let message = format!("`{address}` is named twice");
+    let mut seen: BTreeSet<String> = before.iter().map(|to| identity(to)).collect();
+    for (place, recipient) in list.iter().enumerate() {
+        // A channel without an address has a finding of its own
+        if !recipient.is_empty() && !seen.insert(identity(recipient)) {
+            let message = format!("`{recipient}` is named twice");
             let hint = "remove one of the two".to_owned();
             notes.wrong(&format!("{at}/{place}"), message, hint);
         }

@@ -17,7 +17,7 @@ use super::{
     finding::Finding,
     interpolate::{interpolate, redact},
     job_file::pointer_of,
-    job_keys::Span,
+    key_words::Span,
     settings_keys::{AuthName, DaysName, RunnerKeys, SettingsKeys},
     source::Source,
     stores,

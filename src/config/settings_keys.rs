@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::job_keys::{Address, Span, Word};
+use super::key_words::{Address, Span, Word};
 
 /// The settings of a project.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -17,7 +17,7 @@ pub(super) struct Source {
 }
 
 /// Last words of pointers whose values must not be shown.
-const SECRET_KEYS: [&str; 11] = [
+const SECRET_KEYS: [&str; 14] = [
     "key",
     "token",
     "secret",
@@ -29,6 +29,9 @@ const SECRET_KEYS: [&str; 11] = [
     "session_token",
     "account_key",
     "sas_token",
+    "ping",
+    "slack",
+    "webhook",
 ];
 
 impl Source {

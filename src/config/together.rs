@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::{
     check::{duration, suggest},
+    export_keys::ExportKeys,
     finding::Finding,
-    job_keys::{
-        DaysKeys, ExportKeys, HookKeys, JobKeys, PresetName, ScheduleKeys, Span, WebsitesKeys, Zone,
-    },
+    job_keys::{DaysKeys, HookKeys, JobKeys, ScheduleKeys},
+    key_words::{PresetName, Span, Zone},
     queries::queries,
+    query_keys::WebsitesKeys,
     reports::reports,
     spans::At,
 };
@@ -40,6 +41,12 @@ impl Notes {
     ) {
         self.findings
             .push(Finding::value(pointer, message, hint.into()));
+    }
+
+    /// What anybody could sign with signs nothing.
+    pub(super) fn empty_secret(&mut self, pointer: &str) {
+        let hint = "set the variable that it comes from, or remove `secret`".to_owned();
+        self.wrong(pointer, "the secret is empty", hint);
     }
 }
 
@@ -136,6 +143,9 @@ fn hooks(key: &str, keys: Vec<HookKeys>, notes: &mut Notes) -> Vec<Hook> {
     let mut hooks = Vec::new();
     for (place, keys) in keys.into_iter().enumerate() {
         let has_address = keys.webhook.is_some() || keys.slack.is_some();
+        if keys.secret.as_deref().is_some_and(str::is_empty) {
+            notes.empty_secret(&format!("/{key}/{place}/secret"));
+        }
         if keys.secret.is_some() && keys.webhook.is_none() {
             let hint = "add `webhook: https://…`, or remove it".to_owned();
             let message = "`secret` signs messages to a `webhook`, and there is none";
@@ -182,7 +192,7 @@ fn span(text: &Span) -> std::time::Duration {
 
 fn selector(keys: WebsitesKeys) -> WebsiteSelector {
     let texts =
-        |list: Vec<super::job_keys::WebsitePattern>| list.into_iter().map(|p| p.0).collect();
+        |list: Vec<super::key_words::WebsitePattern>| list.into_iter().map(|p| p.0).collect();
     let all = || vec!["*".to_owned()];
     match keys {
         WebsitesKeys::All(_) => WebsiteSelector {
@@ -252,7 +262,7 @@ fn to_export(
     let compression = match (
         format,
         keys.compression
-            .map(super::job_keys::CompressionName::value),
+            .map(super::key_words::CompressionName::value),
     ) {
         (Format::Parquet | Format::Delta, Some(Compression::Gzip)) => {
             let hint = "write zstd, snappy or none".to_owned();
@@ -294,6 +304,13 @@ fn to_export(
             &format!("{pointer}/format"),
             "this program was built without Delta tables",
             "build it with `cargo build --release --features delta`, or write `parquet`".to_owned(),
+        );
+    }
+    if keys.csv.null_text.contains([',', '"', '\n', '\r']) {
+        notes.wrong(
+            &format!("{pointer}/csv/null_text"),
+            "readers would see more than one value, or a text in quotes",
+            "write a text without commas, quotes and line breaks, `\\N` for example".to_owned(),
         );
     }
     let export = Export {

@@ -252,6 +252,11 @@ static MEASURED: LazyLock<BTreeMap<&'static str, MeasuredType>> = LazyLock::new(
 /// the rows returned. Source: `databuddy-api.md`, trap 7 (measured).
 const FOLDED: [&str; 4] = ["country", "region", "city", "device_types"];
 
+/// Whether rows of a type are folded after the limit: fewer than were asked for may not be all.
+pub fn is_folded(parameter: &str) -> bool {
+    FOLDED.contains(&parameter)
+}
+
 /// `type<TAB>columns<TAB>rows<TAB>limit<TAB>page…`, columns as `name:type, name:type`.
 fn measured_line(line: &'static str) -> Option<(&'static str, MeasuredType)> {
     let mut fields = line.split('\t');

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::{
+    channel::Channel,
     destination::DestinationUrl,
     hook::Hooks,
     query::Query,
@@ -243,8 +244,10 @@ pub struct ReportSpec {
     pub template: String,
     /// One mail a website, or one about all of them.
     pub per: ReportPer,
-    /// Mail addresses; one message each, unless `together`.
+    /// Mail addresses and labels of `channels`; one message each, unless `together`.
     pub to: Addressees,
+    /// The channels that `to` names, each once.
+    pub channels: Vec<Channel>,
     /// Whether one message goes to all of `to`, `cc` and `bcc`.
     pub together: bool,
     /// With `together`: copies that everybody sees.

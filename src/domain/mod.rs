@@ -1,6 +1,7 @@
 //! The nouns of the house. No async, no I/O, no arrow, no tokio: values and pure functions.
 
 pub mod catalog;
+pub mod channel;
 pub mod country;
 pub mod course;
 pub mod custom;

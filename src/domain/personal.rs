@@ -1,6 +1,7 @@
 //! Columns that name people: they reach a lake only where a job says so.
 
-/// Names of such columns, also behind an underscore (`session_user_agent`). Ids that the tracker makes up
+/// Names of such columns, also behind other words (`session_user_agent`), in whatever spelling of words
+/// (`userEmail`, `user-email`, `user.email`). Ids that the tracker makes up
 /// (`anonymous_id`, `visitor_id`, `session_id`) name nobody by themselves and are not among them;
 /// what lies inside nested values and `properties` is not looked at.
 pub const PERSONAL_COLUMNS: [&str; 16] = [
@@ -27,7 +28,7 @@ const NOT_PERSONAL: [&str; 1] = ["probe_ip"];
 
 /// Whether a column names people.
 pub fn is_personal(column: &str) -> bool {
-    let column = column.to_ascii_lowercase();
+    let column = snake_case(column);
     if NOT_PERSONAL.contains(&column.as_str()) {
         return false;
     }
@@ -37,18 +38,42 @@ pub fn is_personal(column: &str) -> bool {
     })
 }
 
+/// `clientIp` and `client.ip` as `client_ip`, `userID` as `user_id`.
+fn snake_case(column: &str) -> String {
+    let mut words = String::with_capacity(column.len() + 4);
+    let mut was_lower = false;
+    for letter in column.chars() {
+        if letter.is_ascii_uppercase() && was_lower {
+            words.push('_');
+        }
+        was_lower = letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        words.push(match letter {
+            '-' | '.' | ' ' => '_',
+            letter => letter.to_ascii_lowercase(),
+        });
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_count_alone_and_behind_an_underscore() {
+    fn names_count_alone_and_behind_other_words_in_each_spelling() {
         for column in [
             "email",
             "Email",
             "session_user_agent",
             "client_ip",
             "display_name",
+            "userEmail",
+            "user-email",
+            "user.email",
+            "clientIp",
+            "clientIP",
+            "phoneNumber",
+            "EMAIL",
         ] {
             assert!(is_personal(column), "{column}");
         }
@@ -57,6 +82,8 @@ mod tests {
             "path",
             "zip",
             "tooltip",
+            "toolTip",
+            "probeIp",
             "visitor_id",
             "probe_ip",
             "email_opens",

@@ -1,20 +1,33 @@
-//! Whom the mails of a report go to.
+//! Whom a report goes to: mail addresses as the job spells them, and labels of channels.
 
-/// The addresses of a report.
+use lettre::message::Mailbox;
+
+/// The recipients of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressees {
     /// The same for every website, at least one.
     All(Vec<String>),
     /// By website.
     ByWebsite {
-        /// Patterns of ids or domains, each with its addresses.
+        /// Patterns of ids or domains, each with its recipients.
         lists: Vec<(String, Vec<String>)>,
         /// Of websites that no pattern matches; `None`: there must be none.
         default: Option<Vec<String>>,
     },
 }
 
-/// Whom one message goes to: one address, or with `together` all of `to`, `cc` and `bcc`.
+/// The address alone, in lower case: what makes two recipients the same one. `None`: it is none.
+pub fn address_of(text: &str) -> Option<String> {
+    let mailbox = text.parse::<Mailbox>().ok()?;
+    Some(mailbox.email.to_string().to_lowercase())
+}
+
+/// What the ledger knows a recipient by: the address, or a channel's label.
+pub fn identity(recipient: &str) -> String {
+    address_of(recipient).unwrap_or_else(|| recipient.trim().to_lowercase())
+}
+
+/// Whom one message goes to: one recipient, or with `together` all of `to`, `cc` and `bcc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipients {
     /// At least one, as the job spells them.
@@ -26,7 +39,7 @@ pub struct Recipients {
 }
 
 impl Addressees {
-    /// Every address, as often as it is named.
+    /// Every recipient, as often as it is named.
     pub fn all(&self) -> impl Iterator<Item = &str> {
         let (plain, lists, default) = match self {
             Self::All(list) => (list.as_slice(), [].as_slice(), None),

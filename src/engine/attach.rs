@@ -1,7 +1,10 @@
 //! Files that go with a mail: the rows of queries, up to the report's limit; beyond it the exported
 //! file is named instead.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{
     context::{About, Origin},
@@ -27,11 +30,13 @@ pub(super) struct Attachments {
     pub(super) errors: Vec<String>,
 }
 
-/// The attachments of a report; `exported` are the files that the run has published.
+/// The attachments of a report; `exported` are the files that the run has published, those of
+/// directories below `root`.
 pub(super) fn attachments(
     origin: Origin<'_>,
     about: About,
     exported: &[ArtifactRecord],
+    root: &Path,
 ) -> Result<Attachments, ReportError> {
     let spec = origin.spec(about);
     let sections = origin.sections(about);
@@ -46,7 +51,7 @@ pub(super) fn attachments(
             let links = if fits {
                 Vec::new()
             } else {
-                links(origin, section, exported)
+                links(origin, section, exported, root)
             };
             let website = &origin.plan.websites[section.website];
             all.told.push(json!({
@@ -110,17 +115,29 @@ fn file_name(website: &Website) -> String {
     name.chars().map(plain).collect()
 }
 
-/// The exported files of the same rows, as the job spells their places.
-fn links<'a>(
+/// The exported files of the same rows, as addresses.
+fn links(
     origin: Origin<'_>,
     section: &Section,
-    exported: &'a [ArtifactRecord],
-) -> Vec<&'a str> {
+    exported: &[ArtifactRecord],
+    root: &Path,
+) -> Vec<String> {
     let target = &origin.plan.steps[section.current].target;
     let ours = exported.iter().filter(|file| {
         file.query == section.query
             && file.website_id.as_deref() == target.website_id()
             && file.link_id.as_deref() == target.link_id()
     });
-    ours.map(|file| file.path.as_str()).collect()
+    ours.map(|file| address(&file.path, root)).collect()
+}
+
+/// `s3://…` as it is; a file of a directory as `file:///…`, for readers who know no project.
+fn address(path: &str, root: &Path) -> String {
+    let of_file = || {
+        let whole = std::path::absolute(root.join(path)).ok()?;
+        Url::from_file_path(whole).ok().map(String::from)
+    };
+    let is_url = path.contains("://");
+    let found = (!is_url).then(of_file).flatten();
+    found.unwrap_or_else(|| path.to_owned())
 }

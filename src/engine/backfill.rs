@@ -208,12 +208,21 @@ impl Engine {
         }
         let plan = self.plan(job, &order_of(ticks, backfill)).await?;
         let mut lacking = BTreeSet::new();
+        let mut there: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for ((export, unit), artifacts) in expected(job, &plan) {
-            let destination = self.destination(job, &job.exports[export])?;
+            let export = &job.exports[export];
+            let destination = self.destination(job, export)?;
+            if backfill.only == Only::Missing && !there.contains_key(&*export.to_label) {
+                let listed = destination.list("").await?.into_iter();
+                let paths = listed.map(|file| file.path).collect();
+                there.insert(&export.to_label, paths);
+            }
             let (manifest, _) = destination.read_manifest(&unit).await?;
             let is_wanted = match (backfill.only, manifest) {
                 (Only::All, _) => true,
-                (Only::Missing, manifest) => manifest.is_none_or(|m| lacks(&m, &plan, &artifacts)),
+                (Only::Missing, manifest) => {
+                    manifest.is_none_or(|m| lacks(&m, &plan, &artifacts, &there[&*export.to_label]))
+                }
                 (Only::Failed, manifest) => manifest.is_some_and(|m| !m.missing.is_empty()),
             };
             if is_wanted {
@@ -236,8 +245,13 @@ fn expected<'a>(job: &Job, plan: &'a Plan) -> BTreeMap<(usize, String), Vec<&'a 
     expected
 }
 
-/// Whether a file is not listed: by its path, or by its partition of a Delta table.
-fn lacks(manifest: &Manifest, plan: &Plan, artifacts: &[&PlannedArtifact]) -> bool {
+/// Whether a file is not listed, by its path or by its partition of a Delta table, or does not lie there.
+fn lacks(
+    manifest: &Manifest,
+    plan: &Plan,
+    artifacts: &[&PlannedArtifact],
+    there: &BTreeSet<String>,
+) -> bool {
     artifacts.iter().any(|artifact| {
         let step = &plan.steps[artifact.step];
         !manifest.files.iter().any(|file| {
@@ -245,7 +259,7 @@ fn lacks(manifest: &Manifest, plan: &Plan, artifacts: &[&PlannedArtifact]) -> bo
                 && file.query == step.query
                 && file.website_id.as_deref() == step.target.website_id()
                 && file.link_id.as_deref() == step.target.link_id();
-            file.path == artifact.path || is_partition
+            (file.path == artifact.path && there.contains(&file.path)) || is_partition
         })
     })
 }

@@ -203,6 +203,11 @@ impl Columns {
             let at = place(&column.name).unwrap_or(usize::MAX);
             (at, before.place_of(&column.name), column.name.clone())
         });
+        if columns.is_empty() {
+            // A file without columns has no rows to its readers: one of an answer that says nothing of
+            // its columns has those of the answers before
+            columns.extend(&before.columns);
+        }
         let columns = columns.into_iter();
         let columns = columns.filter_map(|column| {
             Some(ShapedColumn {
@@ -212,7 +217,10 @@ impl Columns {
             })
         });
         let columns: Vec<ShapedColumn> = columns.collect();
-        let constants = constants(export, step, &columns).map_err(refuse)?;
+        let mut constants = constants(export, step, &columns).map_err(refuse)?;
+        if columns.is_empty() && constants.is_empty() {
+            constants.push(query_column(step));
+        }
         let growth = Growth {
             key,
             known: known.columns.iter().map(|c| c.name.clone()).collect(),
@@ -427,6 +435,13 @@ fn check_personal(
     }
 }
 
+fn query_column(step: &Step) -> Constant {
+    Constant {
+        name: "query",
+        value: ConstantValue::Text(step.query.clone()),
+    }
+}
+
 /// Columns for what the path does not carry as `key=value`, which is how readers find it.
 fn constants(
     export: &Export,
@@ -456,7 +471,8 @@ fn constants(
         }
     };
     if !path.contains("{{query}}") {
-        add("query", ConstantValue::Text(step.query.clone()));
+        let query = query_column(step);
+        add(query.name, query.value);
     }
     match &step.target {
         Target::Website(id) if !carries("website.id") => {

@@ -1,4 +1,4 @@
-//! The mails of a run: archived, announced, and posted.
+//! The reports of a run: archived, announced, and posted.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,14 +26,20 @@ impl Work<'_> {
         outgoing: &[Outgoing<'_>],
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
-        let Some(first) = outgoing.first() else {
+        if outgoing.is_empty() {
             return Ok(());
-        };
-        let mailer = self.engine.mailer(&first.spec.name)?;
+        }
+        let all = outgoing.iter().flat_map(|mail| {
+            let name = mail.spec.name.as_str();
+            mail.to.all().map(move |to| (name, to))
+        });
+        let mailer = self.mailer_of(all)?;
         let postings = self.archive(plan, outgoing)?;
         self.announce(&postings, progress).await?;
-        let posted = self.post(&mailer, postings, progress).await;
-        mailer.transport.close().await;
+        let posted = self.post(mailer, postings, progress).await;
+        if let Some(mailer) = mailer {
+            mailer.transport.close().await;
+        }
         self.engine.prune_archive().await;
         posted
     }

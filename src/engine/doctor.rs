@@ -8,6 +8,7 @@ use super::{Engine, EngineError, run::one_line};
 use crate::{
     domain::{
         catalog::Catalog,
+        channel::is_channel,
         job::Job,
         preset::Preset,
         request::{Ask, Item, Part, Request},
@@ -278,7 +279,8 @@ impl Engine {
     }
 
     async fn check_mail(&self, jobs: &[Job]) -> Finding {
-        let is_used = jobs.iter().any(|job| !job.reports.is_empty());
+        let mut reports = jobs.iter().flat_map(|job| &job.reports);
+        let is_used = reports.any(|report| report.to.all().any(|to| !is_channel(to)));
         let Some(transport) = &self.transport else {
             let found = if is_used {
                 "no `mail.url` is set, and jobs have reports"

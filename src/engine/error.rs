@@ -93,6 +93,14 @@ pub enum EngineError {
     /// Interrupted.
     #[error("interrupted: nothing half-written was left; run it again to finish")]
     Cancelled,
+    /// This program has a fault.
+    #[error(
+        "databuddy-jobs failed while it ran this job, which is a fault of the program: please report it ({what})"
+    )]
+    Fault {
+        /// What it said.
+        what: String,
+    },
     /// The run took too long.
     #[error("stopped after `timeout` ({seconds} s): nothing half-written was left")]
     TimedOut {
@@ -102,6 +110,15 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// What a panic said.
+    pub(super) fn fault(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Fault {
+            what: text.unwrap_or("it did not say what").to_owned(),
+        }
+    }
+
     /// Whether the same run may well work a little later.
     pub fn is_temporary(&self) -> bool {
         match self {

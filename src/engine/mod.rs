@@ -3,8 +3,11 @@
 mod archive;
 mod attach;
 mod backfill;
+mod channel;
+mod clash;
 mod columns;
 mod context;
+mod courier;
 mod deliver;
 #[cfg(feature = "delta")]
 mod delta;
@@ -24,6 +27,7 @@ mod put;
 mod reload;
 mod render;
 mod replaced;
+mod reread;
 mod resend;
 mod revision;
 mod run;

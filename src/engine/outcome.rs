@@ -1,5 +1,6 @@
 //! Telling people and services of the outcome of runs: without a flood, and never at the cost of the run.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{Engine, EngineError, run::one_line};
@@ -9,16 +10,16 @@ use crate::{
         event::TrackedEvent,
         hook::Hook,
         job::Job,
-        run::{DeliveryState, RunRecord, RunState, Trigger},
+        run::{RunRecord, RunState, Trigger},
     },
     mail::{Message, domain_of, message_id},
     notify::{Webhook, ping},
     secret::Secret,
-    store::Change,
+    store::{Change, Found, News, Notice, RunOutcome},
 };
 
 /// What is told.
-struct News {
+struct Text {
     /// One line.
     subject: String,
     /// Some lines.
@@ -26,54 +27,27 @@ struct News {
 }
 
 impl Engine {
-    /// Tells of a run that is over. What fails here is logged: the run stands as it is.
+    /// Tells of a run that is over. What fails here is logged, and tried again later: the run stands as it is.
     /// One that took too long has failed, whatever its state is called; one that somebody cancelled has not.
     pub(super) async fn tell_outcome(&self, job: &Job, run: &RunRecord, is_timed_out: bool) {
         let has_failed = match run.state {
-            _ if is_timed_out => true,
-            RunState::Succeeded => false,
-            RunState::Failed | RunState::PartiallySucceeded => true,
-            _ => return,
+            _ if run.trigger == Trigger::Backfill => None,
+            _ if is_timed_out => Some(true),
+            RunState::Succeeded => Some(false),
+            RunState::Failed | RunState::PartiallySucceeded => Some(true),
+            _ => None,
         };
-        if run.trigger == Trigger::Backfill {
-            return;
+        let outcome = RunOutcome {
+            run: &run.id,
+            job: &job.name,
+            has_failed,
+        };
+        let noted = self.store.note_outcome(outcome, self.clock.now()).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, job = %job.name, "whether somebody must be told could not be found out");
         }
-        let now = self.clock.now();
-        let change = match self.store.note_outcome(&job.name, has_failed, now).await {
-            Ok(change) => change,
-            Err(error) => {
-                tracing::warn!(%error, job = %job.name, "whether somebody must be told could not be found out");
-                return;
-            }
-        };
-        let (hooks, news) = match change {
-            // Somebody must hear of each mail of which nobody knows whether it arrived
-            Change::None if is_in_doubt(run) => (
-                &job.hooks.on_failure[..],
-                Some("does not know whether a mail arrived".to_owned()),
-            ),
-            Change::None => (&[][..], None),
-            Change::Fails => (&job.hooks.on_failure[..], Some("fails".to_owned())),
-            Change::StillFails { failures, since } => (
-                &job.hooks.on_failure[..],
-                Some(format!(
-                    "still fails: {failures} runs since {}",
-                    since.format("%Y-%m-%d %H:%M UTC")
-                )),
-            ),
-            Change::Recovered { failures, since } => (
-                &job.hooks.on_recovery[..],
-                Some(format!(
-                    "works again, after {failures} failed runs since {}",
-                    since.format("%Y-%m-%d %H:%M UTC")
-                )),
-            ),
-        };
-        if let Some(what) = news {
-            self.tell(job, run, hooks, &self.news(job, run, &what))
-                .await;
-        }
-        if !has_failed {
+        self.tell_notices(job).await;
+        if has_failed == Some(false) {
             let news = self.news(job, run, "has done its work");
             self.tell(job, run, &job.hooks.on_success, &news).await;
             if let Some(url) = &job.hooks.ping
@@ -86,11 +60,42 @@ impl Engine {
 
     /// Tells that ticks should have run, and did not.
     pub(super) async fn tell_missed(&self, job: &Job, run: &RunRecord) {
-        let news = self.news(job, run, "has missed ticks");
-        self.tell(job, run, &job.hooks.on_failure, &news).await;
+        let notice = Notice {
+            run: run.id.clone(),
+            news: News::Missed,
+        };
+        let added = self.store.add_notice(&job.name, &notice, self.clock.now());
+        if let Err(error) = added.await {
+            tracing::warn!(%error, job = %job.name, "missed ticks could not be told");
+        }
+        self.tell_notices(job).await;
     }
 
-    fn news(&self, job: &Job, run: &RunRecord, what: &str) -> News {
+    /// Tells what is to be told of a job, and was not yet.
+    pub(super) async fn tell_notices(&self, job: &Job) {
+        if let Err(error) = self.try_to_tell(job).await {
+            tracing::warn!(error = %one_line(&error), job = %job.name, "whether somebody must be told could not be found out");
+        }
+    }
+
+    async fn try_to_tell(&self, job: &Job) -> Result<(), EngineError> {
+        let store = &self.store;
+        for notice in store.take_notices(&job.name, self.clock.now()).await? {
+            let is_told = match store.find_run(&notice.run).await? {
+                Found::One(run) => {
+                    let (hooks, what) = told_of(job, notice.news);
+                    let news = self.news(job, &run, &what);
+                    self.tell(job, &run, hooks, &news).await
+                }
+                // It was removed since
+                Found::None | Found::Many(_) => true,
+            };
+            store.end_notice(&notice, is_told).await?;
+        }
+        Ok(())
+    }
+
+    fn news(&self, job: &Job, run: &RunRecord, what: &str) -> Text {
         let mut lines = vec![
             format!("{} {what}.", job.name),
             String::new(),
@@ -109,13 +114,15 @@ impl Engine {
         lines.push(String::new());
         lines.push(format!("databuddy-jobs show {}", run.id));
         lines.extend(self.settings.web.public_url.clone());
-        News {
+        Text {
             subject: format!("{} {what}", job.name),
             text: lines.join("\n"),
         }
     }
 
-    async fn tell(&self, job: &Job, run: &RunRecord, hooks: &[Hook], news: &News) {
+    /// Whether somebody was told, or there is nobody to tell.
+    async fn tell(&self, job: &Job, run: &RunRecord, hooks: &[Hook], news: &Text) -> bool {
+        let mut is_told = hooks.is_empty();
         for hook in hooks {
             let told = match hook {
                 Hook::Email(addresses) => self.mail_news(job, run, addresses, news).await,
@@ -126,16 +133,20 @@ impl Engine {
                 }
                 Hook::Slack(url) => self.post(run, news, url, None, &slack_body(news)).await,
             };
-            if let Err(why) = told {
-                tracing::warn!(job = %job.name, run = %run.id, %why, "a notification failed");
+            match told {
+                Ok(()) => is_told = true,
+                Err(why) => {
+                    tracing::warn!(job = %job.name, run = %run.id, %why, "a notification failed");
+                }
             }
         }
+        is_told
     }
 
     async fn post(
         &self,
         run: &RunRecord,
-        news: &News,
+        news: &Text,
         url: &Secret,
         secret: Option<&Secret>,
         body: &Value,
@@ -149,7 +160,7 @@ impl Engine {
         webhook.post(body).await
     }
 
-    fn webhook_body(&self, job: &Job, run: &RunRecord, news: &News) -> Value {
+    fn webhook_body(&self, job: &Job, run: &RunRecord, news: &Text) -> Value {
         json!({
             "subject": news.subject,
             "job": job.name,
@@ -171,12 +182,12 @@ impl Engine {
         job: &Job,
         run: &RunRecord,
         addresses: &[String],
-        news: &News,
+        news: &Text,
     ) -> Result<(), String> {
         let (Some(transport), Some(from)) = (&self.transport, &self.settings.mail_from) else {
             return Err("`mail.url` and `mail.from` are not both set".to_owned());
         };
-        let mut failed = None;
+        let (mut is_told, mut failed) = (false, None);
         for to in addresses {
             let key = ["outcome", &job.name, &run.id, &news.subject, to];
             let message = Message {
@@ -195,12 +206,18 @@ impl Engine {
                 unsubscribe: self.settings.mail_unsubscribe.clone(),
                 date: self.clock.now(),
             };
-            if let Err((_, why)) = transport.send(&message).await {
+            let refused = match transport.send(&message).await {
+                Ok(refusals) => refusals.into_iter().next().map(|refusal| refusal.why),
+                Err((_, why)) => Some(why),
+            };
+            is_told |= refused.is_none();
+            if let Some(why) = refused {
+                tracing::warn!(job = %job.name, run = %run.id, %to, %why, "an address was not told");
                 failed.get_or_insert(why);
             }
         }
         transport.close().await;
-        failed.map_or(Ok(()), Err)
+        failed.filter(|_| !is_told).map_or(Ok(()), Err)
     }
 
     /// Its id derives from the run: told again, it is the same event.
@@ -238,8 +255,27 @@ impl Engine {
     }
 }
 
+/// Who is told news of a job, and what.
+fn told_of(job: &Job, news: News) -> (&[Hook], String) {
+    let utc = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC");
+    let what = match news {
+        News::Outcome(Change::Recovered { failures, since }) => {
+            let since = utc(since);
+            let what = format!("works again, after {failures} failed runs since {since}");
+            return (&job.hooks.on_recovery, what);
+        }
+        News::Outcome(Change::StillFails { failures, since }) => {
+            format!("still fails: {failures} runs since {}", utc(since))
+        }
+        News::Outcome(Change::Fails | Change::None) => "fails".to_owned(),
+        News::InDoubt => "does not know whether a mail arrived".to_owned(),
+        News::Missed => "has missed ticks".to_owned(),
+    };
+    (&job.hooks.on_failure, what)
+}
+
 /// The same lines as in a mail, as blocks.
-fn slack_body(news: &News) -> Value {
+fn slack_body(news: &Text) -> Value {
     // Source: Slack's limits of blocks, 150 letters of a header and 3000 of a section
     let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
     let lines = escape(&news.text.replace('`', "'"));
@@ -250,11 +286,6 @@ fn slack_body(news: &News) -> Value {
             { "type": "section", "text": { "type": "mrkdwn", "text": format!("```{}```", cut(&lines, 2900)) } },
         ],
     })
-}
-
-fn is_in_doubt(run: &RunRecord) -> bool {
-    let mut deliveries = run.deliveries.iter();
-    deliveries.any(|delivery| delivery.state == DeliveryState::Unknown)
 }
 
 fn escape(text: &str) -> String {

@@ -49,11 +49,3 @@ impl Attached {
         }
     }
 }
-
-/// The address alone, in lower case: what makes two recipients the same one.
-pub(super) fn address_of(to: &str) -> String {
-    let inner = to
-        .rsplit_once('<')
-        .map_or(to, |(_, rest)| rest.trim_end_matches('>'));
-    inner.trim().to_lowercase()
-}

@@ -44,6 +44,17 @@ impl Planner {
         self.jobs.get(name).map(|entry| Arc::clone(&entry.job))
     }
 
+    /// All jobs, as they are now.
+    pub(super) fn jobs(&self) -> Vec<Arc<Job>> {
+        let entries = self.jobs.values();
+        entries.map(|entry| Arc::clone(&entry.job)).collect()
+    }
+
+    /// Whether there are no jobs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
     /// Whether a job of that name may run here.
     pub(super) fn may_run(&self, name: &str, labels: &[String]) -> bool {
         let may =

@@ -1,23 +1,21 @@
 //! Handing letters over: each recipient at most once, by the ledger.
 
 use super::{
-    Engine, EngineError, Event,
-    outgoing::{BUNDLE, address_of},
+    EngineError, Event,
+    courier::{Courier, Mailer},
+    outgoing::BUNDLE,
     stored::{Posting, StoredMail},
     work::{Progress, Work},
 };
 use crate::{
-    domain::run::{DeliveryRecord, DeliveryState},
-    mail::{Failure, Message, Refusal, Transport, domain_of, message_id},
+    domain::{
+        channel::is_channel,
+        recipients::identity,
+        run::{DeliveryRecord, DeliveryState},
+    },
+    mail::{Failure, Message, Refusal, message_id},
     store::{Begin, DeliveryKey, Handing},
 };
-
-/// The sender and where mails go.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Mailer<'a> {
-    pub(super) transport: &'a Transport,
-    pub(super) from: &'a str,
-}
 
 /// What came of one try to send to one recipient.
 struct Sent {
@@ -28,27 +26,11 @@ struct Sent {
 }
 
 /// A recipient whose delivery the ledger has begun.
-struct Begun {
+pub(super) struct Begun {
     place: usize,
     to: String,
     key: DeliveryKey,
-    number: u32,
-}
-
-impl Engine {
-    /// What is needed to send a report.
-    pub(super) fn mailer(&self, report: &str) -> Result<Mailer<'_>, EngineError> {
-        let missing = |setting| EngineError::MailNotConfigured {
-            report: report.to_owned(),
-            setting,
-        };
-        let transport = self.transport.as_deref();
-        let from = self.settings.mail_from.as_deref();
-        Ok(Mailer {
-            transport: transport.ok_or_else(|| missing("mail.url"))?,
-            from: from.ok_or_else(|| missing("mail.from"))?,
-        })
-    }
+    pub(super) number: u32,
 }
 
 impl Work<'_> {
@@ -56,7 +38,7 @@ impl Work<'_> {
     /// as the job says.
     pub(super) async fn post(
         &self,
-        mailer: &Mailer<'_>,
+        mailer: Option<Mailer<'_>>,
         mut open: Vec<Posting>,
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
@@ -98,16 +80,17 @@ impl Work<'_> {
     /// One message to those of its recipients that have not had it.
     async fn post_one(
         &self,
-        mailer: &Mailer<'_>,
+        mailer: Option<Mailer<'_>>,
         posting: &Posting,
     ) -> Result<Vec<Sent>, EngineError> {
         let (letter, store) = (&*posting.letter, &self.engine.store);
-        let domain = domain_of(mailer.from);
+        let courier = self.courier(mailer, posting);
+        let domain = courier.domain();
         let mut results = Vec::new();
         let mut begun = Vec::new();
         // The ledger says `pending` as shortly as possible: a program that dies while it connects
         // leaves no doubt
-        if let Err(failed) = mailer.transport.ready().await {
+        if let Err(failed) = courier.ready().await {
             return self.not_ready(posting, &failed).await;
         }
         for (place, to) in &posting.recipients {
@@ -138,11 +121,10 @@ impl Work<'_> {
             return Ok(results);
         };
         let id = id_of(letter, &first.key, first.number, &domain);
-        let message = self.message(mailer, letter, &first.to, id);
-        let addresses: Vec<&str> = begun.iter().map(|begun| begun.to.as_str()).collect();
-        let handed = mailer.transport.send_to(&message, &addresses).await;
+        // It holds the whole dialogue with a server: large, and rarely alive
+        let handed = Box::pin(self.hand_over(&courier, letter, &begun, &id)).await;
         for begun in &begun {
-            let sent = ending(letter, begun, &message.message_id, &handed);
+            let sent = ending(letter, begun, &id, &handed);
             let handing = self.handing(letter, begun.place);
             let now = self.engine.clock.now();
             let (key, number) = (&begun.key, begun.number);
@@ -151,6 +133,26 @@ impl Work<'_> {
             results.push(sent);
         }
         Ok(results)
+    }
+
+    /// One message to all that are given.
+    async fn hand_over(
+        &self,
+        courier: &Courier<'_>,
+        letter: &StoredMail,
+        begun: &[Begun],
+        id: &str,
+    ) -> Result<Vec<Refusal>, (Failure, String)> {
+        let first = &begun[0];
+        match courier {
+            Courier::Mail(mailer) => {
+                let message = self.message(mailer, letter, &first.to, id.to_owned());
+                let addresses: Vec<&str> = begun.iter().map(|begun| begun.to.as_str()).collect();
+                mailer.transport.send_to(&message, &addresses).await
+            }
+            Courier::Channel(channel) => self.engine.post_to(channel, letter, first, id).await,
+            Courier::None(why) => Err((Failure::Settings, (*why).to_owned())),
+        }
     }
 
     /// There is no server to hand anything to. What went out before still did.
@@ -162,14 +164,22 @@ impl Work<'_> {
         let (letter, store) = (&*posting.letter, &self.engine.store);
         let mut results = Vec::new();
         for (place, to) in &posting.recipients {
-            let mut record = record(letter, to, DeliveryState::Pending);
-            record.error = Some(why.clone());
+            let (key, now) = (key(letter, to), self.engine.clock.now());
+            let so_far = store.delivery_so_far(&key, self.again(), now).await?;
+            let again = so_far.is_none() && *failure == Failure::NotYet;
+            let record = so_far.map_or_else(
+                || DeliveryRecord {
+                    error: Some(why.clone()),
+                    ..record(letter, to, DeliveryState::Pending)
+                },
+                |begin| not_sent(letter, to, begin),
+            );
             let records = std::slice::from_ref(&record);
             store.save_deliveries(self.run, *place, records).await?;
             results.push(Sent {
                 place: *place,
                 record,
-                again: *failure == Failure::NotYet,
+                again,
             });
         }
         Ok(results)
@@ -197,7 +207,7 @@ impl Work<'_> {
             None => (vec![to.to_owned()], Vec::new(), Vec::new()),
             Some(all) => (all.to.clone(), all.cc.clone(), all.bcc.clone()),
         };
-        let name = to.first().map(|to| address_of(to)).unwrap_or_default();
+        let name = to.first().map(|to| identity(to)).unwrap_or_default();
         Message {
             label: format!("{end}_{report}_{site}_{name}"),
             from: mailer.from.to_owned(),
@@ -226,7 +236,7 @@ pub(super) fn key(letter: &StoredMail, to: &str) -> DeliveryKey {
         window_start: letter.window.start.clone(),
         window_end: letter.window.end.clone(),
         timezone: letter.window.timezone.clone(),
-        recipient: address_of(to),
+        recipient: identity(to),
     }
 }
 
@@ -239,7 +249,7 @@ fn id_of(letter: &StoredMail, key: &DeliveryKey, number: u32, domain: &str) -> S
     let mut parts = key.parts();
     let everybody = letter.together.as_ref().map(|all| {
         let lists = [&all.to, &all.cc, &all.bcc].into_iter().flatten();
-        lists.map(|to| address_of(to)).collect::<Vec<_>>().join(",")
+        lists.map(|to| identity(to)).collect::<Vec<_>>().join(",")
     });
     if let Some(everybody) = &everybody {
         parts[6] = everybody;
@@ -367,7 +377,12 @@ fn unsettled(deliveries: &[DeliveryRecord]) -> Vec<String> {
             DeliveryState::Unknown => "whether it was sent is unknown: ",
             _ => "",
         };
-        format!("mail to {}{more}: {state}{why}", first.to)
+        let what = if is_channel(&first.to) {
+            "report"
+        } else {
+            "mail"
+        };
+        format!("{what} to {}{more}: {state}{why}", first.to)
     };
     reasons.into_iter().map(say).collect()
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     Attached, Engine, EngineError, Order,
+    channel::preview_body,
     columns::Columns,
     context::Origin,
     fetch::{Fetched, StepError},
@@ -16,7 +17,8 @@ use super::{
 };
 use crate::{
     domain::{
-        job::Job,
+        channel::ChannelKind,
+        job::{Job, ReportSpec},
         run::{RunRecord, Trigger},
         schedule::Tick,
     },
@@ -37,6 +39,8 @@ pub struct Page {
     pub attachments: Arc<[Attached]>,
     /// Why a run would not send it, in words.
     pub held: Option<String>,
+    /// What the channels of the report would be sent: `slack` or `webhook`, each once.
+    pub channels: Vec<(&'static str, Value)>,
 }
 
 impl Engine {
@@ -62,6 +66,7 @@ impl Engine {
         let pages = letters.into_iter().map(|letter| Page {
             report: letter.spec.name.clone(),
             website_id: letter.website.map(|website| website.id.clone()),
+            channels: channels(letter.spec, &letter.rendered.subject, &letter.context),
             rendered: letter.rendered,
             attachments: letter.attachments,
             held: letter.held,
@@ -87,15 +92,12 @@ impl Engine {
             if pages.iter().any(is_same) {
                 continue;
             }
-            let forms = job.reports.iter().zip(&forms);
-            let form = forms
-                .filter(|(spec, _)| spec.name == mail.report)
-                .map(|(_, form)| form)
-                .next();
-            let form = form.ok_or_else(|| {
+            let mut forms = job.reports.iter().zip(&forms);
+            let found = forms.find(|(spec, _)| spec.name == mail.report);
+            let (spec, form) = found.ok_or_else(|| {
                 EngineError::Incomplete(format!("the job has no report `{}` any more", mail.report))
             })?;
-            pages.push(again(&mail, form)?);
+            pages.push(again(&mail, spec, form)?);
         }
         if pages.is_empty() {
             return Err(EngineError::NotKept {
@@ -131,7 +133,17 @@ impl Engine {
     }
 }
 
-fn again(mail: &StoredMail, form: &Form) -> Result<Page, EngineError> {
+/// One body for each kind of the report's channels.
+fn channels(spec: &ReportSpec, subject: &str, context: &Value) -> Vec<(&'static str, Value)> {
+    let kinds = [ChannelKind::Slack, ChannelKind::Webhook].into_iter();
+    let is_used = |kind: &ChannelKind| spec.channels.iter().any(|channel| channel.kind == *kind);
+    kinds
+        .filter(is_used)
+        .map(|kind| (kind.name(), preview_body(kind, subject, context)))
+        .collect()
+}
+
+fn again(mail: &StoredMail, spec: &ReportSpec, form: &Form) -> Result<Page, EngineError> {
     let context: Value = serde_json::from_str(&mail.context).map_err(|error| {
         EngineError::Incomplete(format!("what was kept cannot be read: {error}"))
     })?;
@@ -140,10 +152,12 @@ fn again(mail: &StoredMail, form: &Form) -> Result<Page, EngineError> {
         mime: file.mime.clone(),
         bytes: file.bytes.clone(),
     });
+    let rendered = form.render(&context)?;
     Ok(Page {
         report: mail.report.clone(),
         website_id: mail.website_id.clone(),
-        rendered: Arc::new(form.render(&context)?),
+        channels: channels(spec, &rendered.subject, &context),
+        rendered: Arc::new(rendered),
         attachments: attached.collect(),
         held: None,
     })

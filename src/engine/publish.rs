@@ -20,10 +20,11 @@ use super::{
 };
 use crate::{
     domain::{
+        job::Format,
         run::{StepState, Trigger},
         window::Window,
     },
-    export::{Destination, Manifest, ManifestWindow, Missing, Version},
+    export::{Destination, Journal, Manifest, ManifestFile, ManifestWindow, Missing, Version},
     plan::{Plan, PlannedArtifact, Step},
 };
 
@@ -51,10 +52,6 @@ struct Publishing<'a> {
 #[derive(Clone, Copy)]
 struct Unit<'a> {
     destination: &'a Destination,
-    #[cfg_attr(
-        not(feature = "delta"),
-        expect(dead_code, reason = "transactions of Delta tables are called by it")
-    )]
     name: &'a str,
     old: Option<&'a Manifest>,
 }
@@ -136,6 +133,9 @@ impl Work<'_> {
             name: unit,
             old: old.as_ref(),
         };
+        let begun = self
+            .note_new(publishing, staged, of_unit, artifacts)
+            .await?;
         let puts = self.puts(publishing, staged, of_unit, artifacts);
         let mut done = stream::iter(puts).buffered(AT_ONCE);
         // What is in hand is finished up to its manifest, unless others may write here now: dropping
@@ -165,16 +165,57 @@ impl Work<'_> {
             }
         }
         drop(done);
+        // One that could not be put in place may lie there all the same
+        let is_listed = |path: &String| new.files.iter().any(|file| file.path == *path);
+        let is_over = !begun.is_empty() && begun.iter().all(is_listed);
         let read = (old, version);
         self.check_lease()?;
         let written = write_manifest(&destination, unit, read, new, replaced);
         let written = self.lost.run_until_cancelled(written).await;
-        if written.ok_or(EngineError::Cancelled)?? {
-            self.check_lease()?;
-            let to = &export.to_label;
-            replaced.clear(&destination, to, unit, true).await;
+        let has_replaced = written.ok_or(EngineError::Cancelled)??;
+        self.check_lease()?;
+        if is_over {
+            destination.remove_journal(Journal::Begun, unit).await?;
+        }
+        if has_replaced {
+            let (to, named) = (&export.to_label, (Journal::Replaced, unit));
+            replaced.clear(&destination, to, named, true).await;
         }
         Ok(())
+    }
+
+    /// Writes down the files that no manifest lists yet, before the first is put in place: after a kill
+    /// nobody would know of those that the job, changed meanwhile, does not write any more. Their
+    /// paths.
+    async fn note_new(
+        &self,
+        publishing: Publishing<'_>,
+        staged: &StagedFiles,
+        unit: Unit<'_>,
+        artifacts: &[(usize, &PlannedArtifact)],
+    ) -> Result<Vec<String>, EngineError> {
+        let new = artifacts.iter().filter_map(|(place, artifact)| {
+            let put = Put {
+                work: self,
+                columns: publishing.columns,
+                artifact,
+                step: &publishing.plan.steps[artifact.step],
+                old: unit.old,
+            };
+            let data = publishing.fetched[artifact.step].as_ref().ok()?;
+            let file = staged.get(place)?;
+            // Readers of a table of Delta follow its log
+            let is_new = put.export().format != Format::Delta && put.listed().is_none();
+            is_new.then(|| put.manifest_file(data, file))
+        });
+        let new: Vec<ManifestFile> = new.collect();
+        if !new.is_empty() {
+            let journal = Journal::Begun;
+            unit.destination
+                .write_journal(journal, unit.name, &new)
+                .await?;
+        }
+        Ok(new.into_iter().map(|file| file.path).collect())
     }
 
     /// The work on each file of a unit, on those of a Delta table together.
@@ -262,7 +303,8 @@ async fn write_manifest(
             let gone = replaced.of(destination, unit, old, &new)?;
             old.files.retain(|file| !gone.contains(file));
             if !gone.is_empty() {
-                destination.write_journal(unit, &gone).await?;
+                let journal = Journal::Replaced;
+                destination.write_journal(journal, unit, &gone).await?;
                 has_journal = true;
             }
         }

@@ -8,8 +8,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::clash::Held;
 use crate::{
-    config::{Environment, Options, load},
+    config::{Clash, Environment, Options, load},
     domain::job::Job,
 };
 
@@ -34,7 +35,9 @@ pub struct JobFiles {
     /// Up to where files were looked at last.
     looked_at: String,
     /// Why the file of a job cannot be used, by the job's name.
-    broken: BTreeMap<String, String>,
+    pub(super) broken: BTreeMap<String, String>,
+    /// Jobs that would write the files of another one, by name.
+    pub(super) held: BTreeMap<String, Held>,
 }
 
 type Stamp = Option<(SystemTime, u64)>;
@@ -69,6 +72,7 @@ impl JobFiles {
             folder: None,
             looked_at: String::new(),
             broken: BTreeMap::new(),
+            held: BTreeMap::new(),
         };
         files.settings = stamp(&files.root.join(SETTINGS));
         files.seen = files.all();
@@ -80,6 +84,13 @@ impl JobFiles {
         &self.broken
     }
 
+    /// Whether there is a file of that job now, be it broken.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let jobs = self.root.join("jobs");
+        let is_there = |end: &str| jobs.join(format!("{name}.{end}")).exists();
+        is_there("yaml") || is_there("yml")
+    }
+
     /// Looks for changes, and reads the files that have changed: those of the folder, and of those that
     /// were written in place a thousand at a time.
     pub(super) fn changes(&mut self, now: SystemTime) -> Changes {
@@ -88,6 +99,11 @@ impl JobFiles {
         let folder = stamp(&self.root.join("jobs")).map(|(changed, _)| changed);
         let found = if settings != self.settings || folder.is_none() || folder != self.folder {
             let found = self.all();
+            if found.is_empty() && !self.seen.is_empty() {
+                // Not there for a moment, more likely than all removed on purpose
+                self.folder = None;
+                return changes;
+            }
             self.remove_all_but(&found, &mut changes);
             found
         } else {
@@ -163,6 +179,20 @@ impl JobFiles {
                 changes.broken_changed = true;
             }
         }
+    }
+
+    /// In words, with its line, why a job would write the files of another.
+    pub(super) fn reason(&self, job: &Job, clash: &Clash) -> String {
+        let options = Options {
+            only: vec![job.name.clone()],
+            ..self.options.clone()
+        };
+        let project = load(&self.root, &self.env, &options).ok();
+        let source = project.as_ref().and_then(|project| project.sources.first());
+        source.map_or_else(
+            || format!("the job `{}` would write the same files", clash.other),
+            |source| clash.problem(source).to_string(),
+        )
     }
 
     /// The files that are there.
@@ -271,6 +301,26 @@ mod tests {
             }
             assert_eq!(found, [format!("job{n:05}")]);
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_away_for_a_moment_removes_nothing() {
+        let folder = project(3);
+        let (mut files, now) = note(&folder);
+        let (jobs, away) = (folder.path().join("jobs"), folder.path().join("away"));
+        fs::rename(&jobs, &away).unwrap();
+        for empty in [false, true] {
+            if empty {
+                fs::create_dir(&jobs).unwrap();
+            }
+            assert_eq!(files.changes(now).removed, Vec::<String>::new());
+        }
+        fs::remove_dir(&jobs).unwrap();
+        fs::rename(&away, &jobs).unwrap();
+        fs::remove_file(path(&folder, 1)).unwrap();
+        let changes = files.changes(now);
+        assert_eq!(changes.removed, ["job00001"]);
+        assert_eq!(names(&changes), Vec::<&str>::new());
     }
 
     #[test]

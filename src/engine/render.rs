@@ -146,7 +146,7 @@ impl Engine {
                 one_line(&error)
             )
         };
-        let files = attachments(origin, about, exported).map_err(of_report)?;
+        let files = attachments(origin, about, exported, &self.root).map_err(of_report)?;
         let context = self.context(origin, about, &files.told);
         let held = match &form.when {
             Some(when) if !when.holds(&context).map_err(of_report)? => {

@@ -1,12 +1,12 @@
 //! Files that lay under other names before their job changed: they go once the new manifest is in
-//! place. A journal beside the manifest names them before it is written, so that what a kill leaves
-//! is removed by the next run of the job.
+//! place. A journal beside the manifest names them before it is written, and another the files that come
+//! before their manifest, so that what a kill leaves is removed by the next run of the job.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EngineError, run::one_line, work::Work};
 use crate::{
-    export::{Destination, Manifest, ManifestFile},
+    export::{Destination, Journal, Manifest, ManifestFile},
     plan::Plan,
 };
 
@@ -40,10 +40,18 @@ impl<'a> Replaced<'a> {
                 continue;
             }
             let destination = self.work.engine.destination(self.work.job, export)?;
-            for unit in destination.journals().await? {
+            let to = &export.to_label;
+            for unit in destination.journals(Journal::Begun).await? {
+                // Who writes other units may have another store, where no lease is seen
+                if units.contains(&unit) {
+                    self.clear(&destination, to, (Journal::Begun, &unit), true)
+                        .await;
+                }
+            }
+            for unit in destination.journals(Journal::Replaced).await? {
                 let is_ours = units.contains(&unit);
                 if is_ours || self.is_free(&unit).await? {
-                    self.clear(&destination, &export.to_label, &unit, is_ours)
+                    self.clear(&destination, to, (Journal::Replaced, &unit), is_ours)
                         .await;
                 }
             }
@@ -116,11 +124,11 @@ impl<'a> Replaced<'a> {
         &mut self,
         destination: &Destination,
         to: &str,
-        unit: &str,
+        named: (Journal, &str),
         is_ours: bool,
     ) {
-        if let Err(error) = self.try_clear(destination, to, unit, is_ours).await {
-            tracing::warn!(to, unit, error = %one_line(&error), "files under their old names could not be removed; the next run tries again");
+        if let Err(error) = self.try_clear(destination, to, named, is_ours).await {
+            tracing::warn!(to, unit = named.1, error = %one_line(&error), "files under their old names could not be removed; the next run tries again");
         }
     }
 
@@ -128,29 +136,29 @@ impl<'a> Replaced<'a> {
         &mut self,
         destination: &Destination,
         to: &str,
-        unit: &str,
+        (journal, unit): (Journal, &str),
         is_ours: bool,
     ) -> Result<(), EngineError> {
-        let journal = destination.read_journal(unit).await?;
+        let named = destination.read_journal(journal, unit).await?;
         let manifest = destination.read_manifest(unit).await?.0;
         let is_listed = |file: &ManifestFile| {
             let mut files = manifest.iter().flat_map(|manifest| &manifest.files);
             files.any(|listed| listed.path == file.path)
         };
-        let (waiting, gone): (Vec<_>, Vec<_>) = journal.into_iter().partition(is_listed);
+        let (waiting, gone): (Vec<_>, Vec<_>) = named.into_iter().partition(is_listed);
         for file in gone {
             if self.may_go(destination, to, &file).await? {
                 tracing::info!(
                     to,
                     path = file.path,
-                    "removed: its unit has other files now"
+                    "removed: the manifest of its unit does not list it"
                 );
                 destination.remove(&file.path).await?;
             }
         }
         // The manifest did not come: whoever writes the unit next finds out again what it replaces
         if waiting.is_empty() || is_ours {
-            destination.remove_journal(unit).await?;
+            destination.remove_journal(journal, unit).await?;
         }
         Ok(())
     }

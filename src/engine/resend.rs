@@ -141,16 +141,23 @@ impl Work<'_> {
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
         self.start_attempt(progress).await?;
-        let Some(first) = resend.postings.first() else {
+        if resend.postings.is_empty() {
             return Ok(());
-        };
-        let mailer = self.engine.mailer(&first.letter.report)?;
+        }
+        let all = resend.postings.iter().flat_map(|posting| {
+            let report = posting.letter.report.as_str();
+            let recipients = posting.recipients.iter();
+            recipients.map(move |(_, to)| (report, to.as_str()))
+        });
+        let mailer = self.mailer_of(all)?;
         let (start, end) = (&resend.window.start, &resend.window.end);
         let unit = format!("reports {start}_{end}");
         self.lock(&BTreeSet::from([unit])).await?;
         self.announce(&resend.postings, progress).await?;
-        let posted = self.post(&mailer, resend.postings.clone(), progress).await;
-        mailer.transport.close().await;
+        let posted = self.post(mailer, resend.postings.clone(), progress).await;
+        if let Some(mailer) = mailer {
+            mailer.transport.close().await;
+        }
         posted
     }
 

@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeSet,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::TimeDelta;
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -26,7 +28,7 @@ use crate::{
         schedule::Tick,
         window::Window,
     },
-    store::{Claimed, NewRun},
+    store::{Claimed, NewRun, Spent},
 };
 
 /// Letters of a run id: no look-alikes, none that shells or URLs treat in a special way.
@@ -180,12 +182,12 @@ impl Engine {
         (record.requests, record.retries) = (counts.requests, counts.retries);
         record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let (true, Err(error)) = (order.is_claimed, &result)
-            && let Some(wait) = wait_of(job, error, &progress, hand_back)
+            && let Some((wait, spent)) = wait_of(job, error, &progress, hand_back)
         {
             let why = one_line(error);
             let now = self.clock.now();
             self.store
-                .hand_back(&record.id, now + wait, Some(&why), now)
+                .hand_back(&record.id, now + wait, spent, Some(&why), now)
                 .await?;
             record.state = RunState::Queued;
             record.error = Some(why);
@@ -280,7 +282,9 @@ impl Engine {
             lost: &lost,
             stop: &stop,
         };
-        let result = work.go(progress).await;
+        // A fault of this program in one run must not end the others, and somebody must hear of it
+        let result = AssertUnwindSafe(work.go(progress)).catch_unwind().await;
+        let result = result.unwrap_or_else(|panic| Err(EngineError::fault(&*panic)));
         self.clear_staging(run);
         watch.abort();
         if let Err(error) = lease.release().await {
@@ -324,23 +328,28 @@ async fn is_asked_to_stop(engine: Engine, run: String) {
     }
 }
 
-/// How long a claimed run that ended so waits in the queue; `None`: it is over.
+/// How long a claimed run that ended so waits in the queue, and whether that costs it an attempt;
+/// `None`: it is over.
 fn wait_of(
     job: &Job,
     error: &EngineError,
     progress: &Progress,
     hand_back: &CancellationToken,
-) -> Option<TimeDelta> {
-    let attempts_left = progress.attempts < job.retry.attempts;
+) -> Option<(TimeDelta, Spent)> {
+    let attempts_left = progress.spent < job.retry.attempts;
     match error {
-        EngineError::Cancelled if hand_back.is_cancelled() => Some(TimeDelta::zero()),
-        EngineError::Postponed { seconds, .. } => {
-            Some(TimeDelta::seconds(i64::try_from(*seconds).unwrap_or(0)))
+        EngineError::Cancelled if hand_back.is_cancelled() => {
+            Some((TimeDelta::zero(), Spent::Nothing))
         }
-        EngineError::Busy { .. } => Some(BUSY),
-        EngineError::LeaseLost => Some(TimeDelta::zero()),
+        EngineError::Postponed { seconds, .. } => {
+            let wait = TimeDelta::seconds(i64::try_from(*seconds).unwrap_or(0));
+            Some((wait, Spent::Attempt))
+        }
+        EngineError::Busy { .. } => Some((BUSY, Spent::Nothing)),
+        EngineError::LeaseLost => Some((TimeDelta::zero(), Spent::Nothing)),
         error if error.is_temporary() && attempts_left => {
-            TimeDelta::from_std(job.retry.pause_after(progress.attempts)).ok()
+            let wait = TimeDelta::from_std(job.retry.pause_after(progress.spent)).ok()?;
+            Some((wait, Spent::Attempt))
         }
         _ => None,
     }

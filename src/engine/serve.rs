@@ -12,12 +12,17 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tokio_cron_scheduler::{Job as WakeUp, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, EngineError, JobFiles, Status, planner::Planner, process, run::one_line};
 use crate::{
+    config::Settings,
     domain::{job::Job, run::RunRecord},
     store::{Claimed, Runner},
 };
@@ -27,6 +32,10 @@ const LOOK: TimeDelta = TimeDelta::seconds(5);
 
 /// Watermarks for each thousand jobs later: their sum takes a millisecond.
 const LOOK_PER_THOUSAND: TimeDelta = TimeDelta::seconds(1);
+
+/// How long a run waits whose job this runner does not know, where others may know it that have newer
+/// files, or are away.
+const UNKNOWN: TimeDelta = TimeDelta::days(1);
 
 /// How long the store may take for one turn before it counts as away.
 const STORE: Duration = Duration::from_secs(20);
@@ -44,8 +53,8 @@ pub struct Stop {
 }
 
 /// A service at work.
-struct Service<'a> {
-    engine: &'a Engine,
+struct Service {
+    engine: Engine,
     status: Arc<Status>,
     planner: Planner,
     files: Option<JobFiles>,
@@ -55,6 +64,7 @@ struct Service<'a> {
     in_hand: BTreeSet<String>,
     runs: JoinSet<Ended>,
     hand_back: CancellationToken,
+    telling: JoinHandle<()>,
     looked: DateTime<Utc>,
     refreshed: DateTime<Utc>,
     signed_in: DateTime<Utc>,
@@ -69,7 +79,8 @@ struct Ended {
 
 impl Engine {
     /// Queues runs when they are due, and runs what waits, until `stop`. Then runs under way may go on
-    /// for `runner.grace`, and go back to the queue with nothing half-published.
+    /// for `runner.grace`, and go back to the queue with nothing half-published. Settings that come through
+    /// `reread` are taken up.
     ///
     /// # Errors
     /// The wake-up could not be started.
@@ -78,6 +89,7 @@ impl Engine {
         jobs: Vec<Job>,
         files: Option<JobFiles>,
         status: Arc<Status>,
+        mut reread: mpsc::Receiver<Settings>,
         stop: &Stop,
     ) -> Result<(), JobSchedulerError> {
         let (wake, mut woken) = mpsc::channel::<()>(1);
@@ -92,13 +104,14 @@ impl Engine {
             })?)
             .await?;
         alarm.start().await?;
-        let mut service = Service::new(self, jobs, files, status);
+        let mut service = Service::new(self.clone(), jobs, files, status);
         service.turn().await;
         loop {
             tokio::select! {
                 () = stop.gently.cancelled() => break,
                 () = stop.now.cancelled() => break,
                 _ = woken.recv() => service.turn().await,
+                Some(settings) = reread.recv() => service.take_settings(settings),
                 Some(ended) = service.runs.join_next() => {
                     service.put_down(ended);
                     // Those that ended together are followed together, in one transaction
@@ -115,41 +128,54 @@ impl Engine {
     }
 }
 
-impl<'a> Service<'a> {
-    fn new(
-        engine: &'a Engine,
-        jobs: Vec<Job>,
-        files: Option<JobFiles>,
-        status: Arc<Status>,
-    ) -> Self {
+impl Service {
+    fn new(engine: Engine, jobs: Vec<Job>, files: Option<JobFiles>, status: Arc<Status>) -> Self {
         let mut planner = Planner::default();
         for job in jobs {
             planner.put(job);
         }
         status.jobs.store(planner.scheduled(), Ordering::Relaxed);
-        let settings = &engine.settings.runner;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let now = engine.clock.now();
         Self {
-            engine,
             status,
             planner,
             files,
             runner: Runner {
                 id: super::run::new_id(),
                 name: process::machine(),
-                labels: settings.labels.clone(),
+                labels: engine.settings.runner.labels.clone(),
                 started: now,
             },
-            most: settings.max_runs.unwrap_or(cores * RUNS_PER_CORE),
+            most: most(&engine),
             in_hand: BTreeSet::new(),
             runs: JoinSet::new(),
             hand_back: CancellationToken::new(),
+            telling: tokio::spawn(async {}),
             looked: DateTime::<Utc>::MIN_UTC,
             refreshed: DateTime::<Utc>::MIN_UTC,
             signed_in: DateTime::<Utc>::MIN_UTC,
             vacuumed: now,
+            engine,
         }
+    }
+
+    /// Takes settings up that were read again, as far as that goes without a restart.
+    fn take_settings(&mut self, read: Settings) {
+        let (engine, fixed) = match self.engine.with_settings(read) {
+            Ok(changed) => changed,
+            Err(error) => {
+                tracing::error!(error = %one_line(&error), "the settings cannot be used: those before stay");
+                return;
+            }
+        };
+        self.engine = engine;
+        self.most = most(&self.engine);
+        // A key of its own has a budget of its own, which is shared with the other runners
+        self.signed_in = DateTime::<Utc>::MIN_UTC;
+        for setting in fixed {
+            tracing::warn!(setting, "it has changed, and needs a restart");
+        }
+        tracing::info!("the settings were read again");
     }
 
     /// One turn: what has changed, what is due, what waits.
@@ -172,12 +198,14 @@ impl<'a> Service<'a> {
         if self.is_time_to_look(now) {
             self.looked = now;
             self.take_over(now).await?;
+            self.cancel_orphans(now).await?;
+            self.tell_again(now).await?;
         }
         if self.is_time_to_refresh(now) {
             self.refreshed = now;
-            self.planner.refresh(self.engine).await?;
+            self.planner.refresh(&self.engine).await?;
         }
-        self.planner.plan(self.engine, &self.status).await?;
+        self.planner.plan(&self.engine, &self.status).await?;
         self.take_up().await?;
         self.forget_old(now);
         Ok(())
@@ -225,7 +253,18 @@ impl<'a> Service<'a> {
             let changes = files.changes(now.into());
             (files, changes)
         });
-        let Ok((files, changes)) = read.await else {
+        let read = match read.await {
+            Ok((mut files, mut changes)) if files.may_clash(&changes) => {
+                let in_use = self.planner.jobs();
+                let checked = tokio::task::spawn_blocking(move || {
+                    files.keep_clashes_back(&mut changes, &in_use);
+                    (files, changes)
+                });
+                checked.await
+            }
+            read => read,
+        };
+        let Ok((files, changes)) = read else {
             tracing::error!("job files could not be read again: restart to take changes up");
             return;
         };
@@ -236,7 +275,9 @@ impl<'a> Service<'a> {
         for name in changes.removed {
             tracing::info!(job = %name, "removed");
             self.planner.remove(&name);
-            if let Err(error) = self.engine.store.cancel_waiting(&name, now).await {
+            let (store, always) = (&self.engine.store, DateTime::<Utc>::MAX_UTC);
+            let cancelled = store.cancel_waiting(&name, always, "the job was removed", now);
+            if let Err(error) = cancelled.await {
                 self.warn(&error.into());
             }
         }
@@ -276,6 +317,48 @@ impl<'a> Service<'a> {
                 tracing::warn!(run = %run.id, job = %run.job, "its runner was cut off: taken over");
                 self.status.taken_over.fetch_add(1, Ordering::Relaxed);
             }
+        }
+        Ok(())
+    }
+
+    /// Cancels what waits of jobs whose file went while nobody looked.
+    async fn cancel_orphans(&self, now: DateTime<Utc>) -> Result<(), EngineError> {
+        let store = &self.engine.store;
+        // A folder that holds no job at all is rather one that is not there just now
+        let Some(files) = self.files.as_ref().filter(|_| !self.planner.is_empty()) else {
+            return Ok(());
+        };
+        let before = if store.is_shared() {
+            now - UNKNOWN
+        } else {
+            now
+        };
+        for job in store.waiting_jobs(before).await? {
+            if self.planner.job(&job).is_some() || files.has(&job) {
+                continue;
+            }
+            let why = "its job has no file any more";
+            let runs = store.cancel_waiting(&job, before, why, now).await?;
+            tracing::warn!(%job, runs, why, "runs that waited were cancelled");
+        }
+        Ok(())
+    }
+
+    /// Tells what nobody could be told before, and what was found of runs that were cut off; beside the work.
+    async fn tell_again(&mut self, now: DateTime<Utc>) -> Result<(), EngineError> {
+        if !self.telling.is_finished() {
+            return Ok(());
+        }
+        let names = self.engine.store.jobs_to_tell(now).await?;
+        let known = names.iter().filter_map(|name| self.planner.job(name));
+        let jobs: Vec<Arc<Job>> = known.collect();
+        if !jobs.is_empty() {
+            let engine = self.engine.clone();
+            self.telling = tokio::spawn(async move {
+                for job in jobs {
+                    engine.for_job(&job).tell_notices(&job).await;
+                }
+            });
         }
         Ok(())
     }
@@ -368,6 +451,13 @@ impl<'a> Service<'a> {
         self.status.store_errors.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(error = %one_line(error), "the store could not be used");
     }
+}
+
+/// Runs at once.
+fn most(engine: &Engine) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let most = engine.settings.runner.max_runs;
+    most.unwrap_or(cores * RUNS_PER_CORE)
 }
 
 async fn run_one(

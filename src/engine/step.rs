@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use arrow::{array::Array, record_batch::RecordBatch};
-use serde::de::SeqAccess;
+use serde::{Deserialize as _, de::SeqAccess};
 use serde_json::Value;
 use tokio::{
     sync::mpsc,
@@ -99,7 +99,14 @@ impl StepWork<'_> {
             match self.read(first, known.clone()).await {
                 Ok(data) => return Ok(data),
                 Err(Failure::Step(error)) => return Err(error),
-                Err(Failure::Grown(columns)) => known.columns = columns,
+                Err(Failure::Grown(columns)) if columns != known.columns => {
+                    known.columns = columns;
+                }
+                Err(Failure::Grown(_)) => {
+                    return Err(StepError::last(
+                        "its pages differ in their columns".to_owned(),
+                    ));
+                }
             }
             first = self.page(1).await?;
         }
@@ -328,7 +335,8 @@ impl Rows {
         })?;
         let (batch, next) = self.take_batch(batch)?;
         if self.wants_json {
-            let values: Result<Vec<Value>, _> = serde_json::from_slice(&page.0);
+            let mut json = sonic_rs::Deserializer::from_slice(&page.0).utf8_lossy();
+            let values = Vec::<Value>::deserialize(&mut json);
             let mut values = values.map_err(|error| StepError::last(one_line(&error)))?;
             values.truncate(batch.num_rows());
             self.json.append(&mut values);

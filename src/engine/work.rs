@@ -49,6 +49,8 @@ pub(super) struct Work<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) attempts: u32,
+    /// Attempts that count: not those that were interrupted.
+    pub(super) spent: u32,
     pub(super) steps: Vec<StepRecord>,
     pub(super) artifacts: Vec<ArtifactRecord>,
     pub(super) deliveries: Vec<DeliveryRecord>,
@@ -189,12 +191,13 @@ impl Work<'_> {
 
     pub(super) async fn start_attempt(&self, progress: &mut Progress) -> Result<(), EngineError> {
         let now = self.engine.clock.now();
-        progress.attempts = self.engine.store.start_attempt(self.run, now).await?;
+        let attempt = self.engine.store.start_attempt(self.run, now).await?;
+        (progress.attempts, progress.spent) = (attempt.number, attempt.spent);
         Ok(())
     }
 
     pub(super) fn may_retry(&self, progress: &Progress) -> bool {
-        progress.attempts < self.job.retry.attempts
+        progress.spent < self.job.retry.attempts
     }
 
     /// Ends the attempt, and waits before the next one.
@@ -209,7 +212,7 @@ impl Work<'_> {
             .store
             .end_attempt(self.run, Some(why), now)
             .await?;
-        let wait = self.job.retry.pause_after(progress.attempts);
+        let wait = self.job.retry.pause_after(progress.spent);
         if self.order.is_claimed && wait > KEPT {
             return Err(EngineError::Postponed {
                 seconds: wait.as_secs(),

@@ -62,8 +62,11 @@ fn properties(schema: &SchemaRef, style: &FileStyle) -> Result<WriterProperties,
     let pairs = style.metadata.iter();
     let pairs = pairs.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     let sorting = style.sorted_by.and_then(|column| {
+        // Parquet counts the leaves of nested columns
+        let before = schema.fields().iter().take(column);
+        let leaf: usize = before.map(|field| leaves(field.data_type())).sum();
         Some(vec![SortingColumn {
-            column_idx: i32::try_from(column).ok()?,
+            column_idx: i32::try_from(leaf).ok()?,
             descending: false,
             nulls_first: false,
         }])
@@ -88,4 +91,12 @@ fn properties(schema: &SchemaRef, style: &FileStyle) -> Result<WriterProperties,
         }
     }
     Ok(builder.build())
+}
+
+fn leaves(kind: &DataType) -> usize {
+    match kind {
+        DataType::List(field) => leaves(field.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        _ => 1,
+    }
 }

@@ -50,10 +50,10 @@ impl CsvWriter {
             .columns()
             .iter()
             .map(|column| Cells::of(column.as_ref()));
-        let columns: Vec<Cells<'_>> = columns.collect::<Result<_, _>>()?;
+        let mut columns: Vec<Cells<'_>> = columns.collect::<Result<_, _>>()?;
         for row in 0..batch.num_rows() {
             let start = self.buffer.len();
-            for (place, cells) in columns.iter().enumerate() {
+            for (place, cells) in columns.iter_mut().enumerate() {
                 if place > 0 {
                     self.buffer.push(b',');
                 }
@@ -79,8 +79,8 @@ enum Cells<'a> {
     Text(&'a arrow::array::StringArray),
     Int(&'a [i64]),
     Float(&'a [f64]),
-    Day(&'a [i32]),
-    Instant(&'a [i64]),
+    Day(&'a [i32], DayText),
+    Instant(&'a [i64], DayText),
     Other(ArrayFormatter<'a>),
 }
 
@@ -90,9 +90,13 @@ impl<'a> Cells<'a> {
             DataType::Utf8 => Self::Text(column.as_string()),
             DataType::Int64 => Self::Int(column.as_primitive::<Int64Type>().values()),
             DataType::Float64 => Self::Float(column.as_primitive::<Float64Type>().values()),
-            DataType::Date32 => Self::Day(column.as_primitive::<Date32Type>().values()),
+            DataType::Date32 => {
+                let days = column.as_primitive::<Date32Type>().values();
+                Self::Day(days, DayText::default())
+            }
             DataType::Timestamp(..) => {
-                Self::Instant(column.as_primitive::<TimestampMicrosecondType>().values())
+                let instants = column.as_primitive::<TimestampMicrosecondType>().values();
+                Self::Instant(instants, DayText::default())
             }
             _ => {
                 let options = FormatOptions::default();
@@ -101,7 +105,7 @@ impl<'a> Cells<'a> {
         })
     }
 
-    fn put(&self, row: usize, style: &CsvStyle, out: &mut Vec<u8>) -> Result<(), ArrowError> {
+    fn put(&mut self, row: usize, style: &CsvStyle, out: &mut Vec<u8>) -> Result<(), ArrowError> {
         match self {
             Self::Text(values) => {
                 let text = values.value(row);
@@ -119,12 +123,8 @@ impl<'a> Cells<'a> {
                 serde_json::to_writer(out, &values[row]).map_err(|error| of_json(&error))?;
             }
             Self::Float(values) => put_float(values[row], out)?,
-            Self::Day(values) => {
-                let day = DateTime::from_timestamp(i64::from(values[row]) * 86_400, 0);
-                let day = day.ok_or_else(out_of_range)?.date_naive();
-                write!(out, "{day}")?;
-            }
-            Self::Instant(values) => put_instant(values[row], out)?,
+            Self::Day(values, text) => text.put(i64::from(values[row]), out)?,
+            Self::Instant(values, text) => put_instant(values[row], text, out)?,
             Self::Other(values) => put_text(&values.value(row).to_string(), false, out),
         }
         Ok(())
@@ -140,12 +140,62 @@ fn put_float(value: f64, out: &mut Vec<u8>) -> Result<(), ArrowError> {
     }
 }
 
+/// The text of the last day: neighbouring rows are mostly of one.
+#[derive(Default)]
+struct DayText {
+    /// Since 1970.
+    day: i64,
+    text: String,
+}
+
+impl DayText {
+    /// `2026-11-16`.
+    fn put(&mut self, day: i64, out: &mut Vec<u8>) -> Result<(), ArrowError> {
+        if self.day != day || self.text.is_empty() {
+            let seconds = day.checked_mul(SECONDS_PER_DAY);
+            let at = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+            self.text = at.ok_or_else(out_of_range)?.date_naive().to_string();
+            self.day = day;
+        }
+        out.extend_from_slice(self.text.as_bytes());
+        Ok(())
+    }
+}
+
+const SECONDS_PER_DAY: i64 = 86_400;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
 /// `2026-11-16T10:00:00Z`, with as many digits of the second as it has: none, three or six.
-fn put_instant(micros: i64, out: &mut Vec<u8>) -> Result<(), ArrowError> {
-    let at = DateTime::from_timestamp_micros(micros).ok_or_else(out_of_range)?;
-    let at = at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
-    out.extend_from_slice(at.as_bytes());
+fn put_instant(micros: i64, day: &mut DayText, out: &mut Vec<u8>) -> Result<(), ArrowError> {
+    let (seconds, micros) = (
+        micros.div_euclid(MICROS_PER_SECOND),
+        micros.rem_euclid(MICROS_PER_SECOND),
+    );
+    day.put(seconds.div_euclid(SECONDS_PER_DAY), out)?;
+    let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+    out.push(b'T');
+    put_digits(of_day / 3600, 2, out);
+    out.push(b':');
+    put_digits(of_day / 60 % 60, 2, out);
+    out.push(b':');
+    put_digits(of_day % 60, 2, out);
+    if micros % 1000 != 0 {
+        out.push(b'.');
+        put_digits(micros, 6, out);
+    } else if micros != 0 {
+        out.push(b'.');
+        put_digits(micros / 1000, 3, out);
+    }
+    out.push(b'Z');
     Ok(())
+}
+
+/// The last digits of a number, with zeros before it where it has fewer.
+fn put_digits(number: i64, digits: u32, out: &mut Vec<u8>) {
+    for place in (0..digits).rev() {
+        let digit = number / 10_i64.pow(place) % 10;
+        out.push(b'0' + u8::try_from(digit).expect("a digit"));
+    }
 }
 
 /// A text, in quotes where a reader would otherwise see more than one.
@@ -158,9 +208,10 @@ fn put_text(text: &str, guard_formulas: bool, out: &mut Vec<u8>) {
             Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r')
         );
     let guard: &[u8] = if is_formula { b"'" } else { b"" };
-    let needs_quotes = bytes
-        .iter()
-        .any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
+    // Every byte is looked at, many at once
+    let needs_quotes = bytes.iter().fold(false, |needs, byte| {
+        needs | matches!(byte, b',' | b'"' | b'\n' | b'\r')
+    });
     if !needs_quotes {
         out.extend_from_slice(guard);
         out.extend_from_slice(bytes);
@@ -193,6 +244,8 @@ mod tests {
         ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray,
         TimestampMicrosecondArray,
     };
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -244,6 +297,21 @@ mod tests {
             csv(style, &batch),
             "f,n\r\n'=1+1,-1\r\n\"'-2,5\",-2\r\na=b,-3\r\n"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn instants_are_those_of_chrono(
+            seconds in -62_135_596_800_i64..253_402_300_799,
+            micros in prop_oneof![Just(0), (0_i64..1000).prop_map(|n| n * 1000), 0_i64..1_000_000],
+        ) {
+            let micros = seconds * MICROS_PER_SECOND + micros;
+            let (mut day, mut out) = (DayText::default(), Vec::new());
+            put_instant(micros, &mut day, &mut out).unwrap();
+            let at = DateTime::from_timestamp_micros(micros).unwrap();
+            let expected = at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]

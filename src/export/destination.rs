@@ -1,7 +1,7 @@
 //! A destination as a job sees it: its files, and the manifests that make them complete.
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use super::{
     ExportError, Listed, Manifest, ManifestFile, SchemaLock, Staged, Version, place::Place,
@@ -73,11 +73,13 @@ impl Destination {
         self.put(&self.manifest_path(unit), text, over).await
     }
 
-    /// All manifests of the job, by unit: a day, or `START_END`.
+    /// All manifests of the job, by unit (a day, or `START_END`), and why one cannot be read.
     ///
     /// # Errors
-    /// The destination or a manifest cannot be read.
-    pub async fn manifests(&self) -> Result<Vec<(String, Manifest)>, ExportError> {
+    /// The destination cannot be read.
+    pub async fn manifests(
+        &self,
+    ) -> Result<Vec<(String, Result<Manifest, ExportError>)>, ExportError> {
         let folder = format!("_manifests/{}/", self.job);
         let listed = self.place.list(folder.trim_end_matches('/')).await?;
         let units = listed.into_iter().filter_map(|file| {
@@ -85,13 +87,14 @@ impl Destination {
             (!unit.contains('/') && !unit.starts_with('.')).then(|| unit.to_owned())
         });
         let manifests = stream::iter(units)
-            .map(|unit| async move { Ok((self.read_manifest(&unit).await?.0, unit)) })
+            .map(|unit| async move {
+                let read = self.read_manifest(&unit).await;
+                (unit, read.map(|(manifest, _)| manifest))
+            })
             .buffered(AT_ONCE);
         // One that was removed since it was listed is none any more
-        manifests
-            .try_filter_map(async |(manifest, unit)| Ok(manifest.map(|m| (unit, m))))
-            .try_collect()
-            .await
+        let there = manifests.filter_map(async |(unit, read)| Some((unit, read.transpose()?)));
+        Ok(there.collect().await)
     }
 
     /// The job that it is seen by.

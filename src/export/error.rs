@@ -118,6 +118,15 @@ impl ExportError {
         }
     }
 
+    /// What the disk, the store or the parser said.
+    pub fn root_cause(&self) -> String {
+        let mut cause: &dyn std::error::Error = self;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        cause.to_string()
+    }
+
     /// What to do about a destination that cannot be used.
     pub fn remedy(&self) -> String {
         match self {

@@ -1,5 +1,5 @@
-//! Journals: which files of a unit are to be removed as soon as its manifest does not list them.
-//! `_manifests/JOB/.replaced/UNIT.json`, there only while a run is at it, or was killed.
+//! Journals: files of a unit that its manifest does not list, or will not soon. `_manifests/JOB/.replaced/UNIT.json`
+//! and `_manifests/JOB/.begun/UNIT.json`, there only while a run is at it, or was killed.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,27 @@ use serde::Deserialize;
 
 use super::{Destination, ExportError, ManifestFile};
 
-/// The folder of journals, which readers of manifests pass over.
-const FOLDER: &str = ".replaced";
+/// What the files are that a journal names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Journal {
+    /// To be removed as soon as the manifest does not list them.
+    Replaced,
+    /// About to be put in place for the first time: the manifest comes after them.
+    Begun,
+}
+
+impl Journal {
+    /// The folder, which readers of manifests pass over.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Replaced => ".replaced",
+            Self::Begun => ".begun",
+        }
+    }
+}
+
+/// How often a journal is written again that somebody else has written meanwhile.
+const TRIES: usize = 4;
 
 /// Manifests that are read at once.
 const AT_ONCE: usize = 8;
@@ -30,8 +49,8 @@ impl Destination {
     ///
     /// # Errors
     /// The destination cannot be read.
-    pub async fn journals(&self) -> Result<Vec<String>, ExportError> {
-        let folder = format!("_manifests/{}/{FOLDER}", self.job());
+    pub async fn journals(&self, journal: Journal) -> Result<Vec<String>, ExportError> {
+        let folder = format!("_manifests/{}/{}", self.job(), journal.folder());
         let listed = self.list(&folder).await?.into_iter();
         let unit = |path: &str| Some(path.rsplit('/').next()?.strip_suffix(".json")?.to_owned());
         Ok(listed.filter_map(|file| unit(&file.path)).collect())
@@ -41,8 +60,12 @@ impl Destination {
     ///
     /// # Errors
     /// It cannot be read.
-    pub async fn read_journal(&self, unit: &str) -> Result<Vec<ManifestFile>, ExportError> {
-        let path = self.journal_path(unit);
+    pub async fn read_journal(
+        &self,
+        journal: Journal,
+        unit: &str,
+    ) -> Result<Vec<ManifestFile>, ExportError> {
+        let path = self.journal_path(journal, unit);
         let (text, _) = self.read(&path).await?;
         parse(text.as_deref(), &path)
     }
@@ -50,27 +73,34 @@ impl Destination {
     /// Adds files to the journal of a unit.
     ///
     /// # Errors
-    /// Somebody else writes it now, or the destination cannot be written.
+    /// Others write it all the time, or the destination cannot be written.
     pub async fn write_journal(
         &self,
+        journal: Journal,
         unit: &str,
         files: &[ManifestFile],
     ) -> Result<(), ExportError> {
-        let path = self.journal_path(unit);
-        let (text, version) = self.read(&path).await?;
-        let mut all = parse(text.as_deref(), &path)?;
-        all.retain(|old| files.iter().all(|new| new.path != old.path));
-        all.extend_from_slice(files);
-        let text = serde_json::to_vec_pretty(&all).expect("a journal has string keys only");
-        self.put(&path, text, &version).await.map(|_| ())
+        let path = self.journal_path(journal, unit);
+        for turn in 1.. {
+            let (text, version) = self.read(&path).await?;
+            let mut all = parse(text.as_deref(), &path)?;
+            all.retain(|old| files.iter().all(|new| new.path != old.path));
+            all.extend_from_slice(files);
+            let text = serde_json::to_vec_pretty(&all).expect("a journal has string keys only");
+            match self.put(&path, text, &version).await {
+                Err(error) if error.is_conflict() && turn < TRIES => {}
+                done => return done.map(|_| ()),
+            }
+        }
+        Ok(())
     }
 
     /// Removes a journal; one that is not there is no error.
     ///
     /// # Errors
     /// It cannot be removed.
-    pub async fn remove_journal(&self, unit: &str) -> Result<(), ExportError> {
-        self.remove(&self.journal_path(unit)).await
+    pub async fn remove_journal(&self, journal: Journal, unit: &str) -> Result<(), ExportError> {
+        self.remove(&self.journal_path(journal, unit)).await
     }
 
     /// For each path that a manifest of whatever job lists in this destination the manifests that do.
@@ -78,11 +108,14 @@ impl Destination {
     /// # Errors
     /// A manifest cannot be read.
     pub async fn listings(&self) -> Result<BTreeMap<String, Vec<String>>, ExportError> {
-        let journals = format!("/{FOLDER}/");
+        let is_journal = |path: &str| {
+            let folders = [Journal::Replaced, Journal::Begun].map(Journal::folder);
+            path.split('/').any(|segment| folders.contains(&segment))
+        };
         let files = self.list("_manifests").await?.into_iter();
         let manifests = files
             .map(|file| file.path)
-            .filter(|path| path.strip_suffix(".json").is_some() && !path.contains(&journals));
+            .filter(|path| path.strip_suffix(".json").is_some() && !is_journal(path));
         let read: Vec<(String, Vec<String>)> = stream::iter(manifests)
             .map(|path| async move {
                 let paths = self.paths_in(&path).await;
@@ -118,8 +151,9 @@ impl Destination {
         Ok(paths.files.into_iter().map(|file| file.path).collect())
     }
 
-    fn journal_path(&self, unit: &str) -> String {
-        format!("_manifests/{}/{FOLDER}/{unit}.json", self.job())
+    fn journal_path(&self, journal: Journal, unit: &str) -> String {
+        let folder = journal.folder();
+        format!("_manifests/{}/{folder}/{unit}.json", self.job())
     }
 }
 

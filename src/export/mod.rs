@@ -25,6 +25,7 @@ mod version;
 pub use destination::Destination;
 pub use destinations::{Destinations, clear_staging};
 pub use error::ExportError;
+pub use journal::Journal;
 pub use lock::{FoundColumn, LockedColumn, SchemaLock};
 pub use manifest::{
     Change, Manifest, ManifestColumn, ManifestFile, ManifestWindow, Missing, Revision,

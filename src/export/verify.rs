@@ -5,7 +5,7 @@ use parquet::{
     file::metadata::{ParquetMetaData, ParquetMetaDataReader},
 };
 
-use super::{Destination, ExportError, Manifest, ManifestColumn, ManifestFile, SchemaLock};
+use super::{Destination, Manifest, ManifestColumn, ManifestFile, SchemaLock};
 
 /// What is read of a Parquet file first: the footers of most files are shorter.
 const FOOTER_BYTES: u64 = 64 * 1024;
@@ -43,7 +43,7 @@ impl Destination {
         let (bytes, sha256) = match self.measure(&file.path).await {
             Ok(Some(found)) => found,
             Ok(None) => return Some("it is missing".to_owned()),
-            Err(error) => return Some(format!("it cannot be read: {}", root_of(&error))),
+            Err(error) => return Some(format!("it cannot be read: {}", error.root_cause())),
         };
         if bytes != file.bytes {
             return Some(format!(
@@ -68,7 +68,7 @@ impl Destination {
         let mut most = FOOTER_BYTES;
         loop {
             let tail = self.tail(&file.path, most).await;
-            let tail = tail.map_err(|error| root_of(&error))?;
+            let tail = tail.map_err(|error| error.root_cause())?;
             let mut reader = ParquetMetaDataReader::new();
             match reader.try_parse_sized(&tail, file.bytes) {
                 Ok(()) => return reader.finish().map_err(|error| error.to_string()),
@@ -112,13 +112,4 @@ fn wrong_parquet(footer: &ParquetMetaData, file: &ManifestFile) -> Option<String
         .map(|column| column.name.as_str())
         .collect();
     (names != listed).then(|| "its columns are not those of the manifest".to_owned())
-}
-
-/// What the disk or the store said.
-fn root_of(error: &ExportError) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -23,12 +23,6 @@ pub fn domain_of(address: &str) -> String {
     mailbox.map_or_else(|_| "localhost".to_owned(), |m| m.email.domain().to_owned())
 }
 
-/// The address alone, in lower case: what makes two recipients the same one. `None`: it is none.
-pub fn address_of(text: &str) -> Option<String> {
-    let mailbox = text.parse::<Mailbox>().ok()?;
-    Some(mailbox.email.to_string().to_lowercase())
-}
-
 /// A message for those of its recipients that are named here.
 pub(super) fn to_mime(message: &Message, recipients: &[&str]) -> Result<Mime, MailError> {
     let mailbox = |address: &str| {
@@ -108,10 +102,25 @@ fn inline(image: &Inline) -> SinglePart {
 }
 
 fn attachment(attachment: &Attachment) -> SinglePart {
+    let kind = match plain_name(&one_line(&attachment.name)) {
+        Some(plain) => content_type(&format!("{}; name=\"{plain}\"", attachment.mime)),
+        None => content_type(&attachment.mime),
+    };
     SinglePart::builder()
-        .header(content_type(&attachment.mime))
+        .header(kind)
         .header(ContentDisposition::attachment(&one_line(&attachment.name)))
         .body(attachment.bytes.clone())
+}
+
+/// A name beyond ASCII in plain letters, for programs that do not read RFC 2231. It stands in
+/// `Content-Type`: where it stands beside the real one as a second `filename`, readers that know
+/// RFC 2231 show it too (Python's `email` and the crate `mail-parser` do). `None`: the name is plain.
+fn plain_name(name: &str) -> Option<String> {
+    let letter = |c: char| match c {
+        c if c.is_ascii_alphanumeric() || "-_. ".contains(c) => c,
+        _ => '_',
+    };
+    (!name.is_ascii()).then(|| name.chars().map(letter).collect())
 }
 
 fn content_type(mime: &str) -> ContentType {

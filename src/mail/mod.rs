@@ -5,7 +5,7 @@ mod mime;
 mod session;
 mod smtp;
 
-pub use mime::{address_of, domain_of, message_id};
+pub use mime::{domain_of, message_id};
 pub use smtp::Server;
 
 use std::path::PathBuf;

@@ -1,7 +1,11 @@
 //! SMTP, command by command: only so is it known whether a message was handed over when a
 //! connection breaks. lettre's transport does not tell at which command that happened.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    fmt::Display,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use lettre::{
     Message as Mime,
@@ -15,7 +19,7 @@ use lettre::{
 
 use super::{
     Failure,
-    smtp::{Failed, chain},
+    smtp::{Failed, Patience, abort, chain},
 };
 
 /// "Service not available, closing transmission channel." Source: RFC 5321, 4.2.3.
@@ -52,21 +56,24 @@ impl Sent {
 enum Stop {
     /// An answer of the server, or a broken connection; before or after it had the whole message.
     Command(Error),
+    /// No answer for so long, before the server had the whole message.
+    Silent(Duration),
     /// The server lacks something.
     Lacks(&'static str),
     /// No recipient was taken; each answer in words.
     Nobody(Failure, String),
-    /// The connection broke after the message's end was on its way.
-    Lost(Error),
+    /// The connection broke, or stood still, after the message's end was on its way; why in words.
+    Lost(String),
 }
 
 /// Hands a message over. Until its last byte is sent, the server has nothing.
 pub(super) async fn hand_over(
     mut connection: AsyncSmtpConnection,
     mime: &Mime,
+    patience: Patience,
     used_before: bool,
 ) -> Sent {
-    let stop = match commands(&mut connection, mime).await {
+    let stop = match commands(&mut connection, mime, patience).await {
         Ok(refused) => return Sent::Answered(Box::new(connection), Ok(refused)),
         Err(stop) => stop,
     };
@@ -75,7 +82,7 @@ pub(super) async fn hand_over(
     let is_stale = used_before && stop.may_be_the_connection();
     let failed = stop.into_failed();
     if ends || is_stale {
-        connection.abort().await;
+        abort(connection, patience).await;
         return if is_stale {
             Sent::Stale(failed)
         } else {
@@ -83,29 +90,41 @@ pub(super) async fn hand_over(
         };
     }
     // What was begun for this message must not be part of the next one
-    if connection.command(Rset).await.is_ok() {
+    if ask(&mut connection, Rset, patience).await.is_ok() {
         return Sent::Answered(Box::new(connection), Err(failed));
     }
-    connection.abort().await;
+    abort(connection, patience).await;
     Sent::Ended(failed)
+}
+
+/// One command and its answer.
+async fn ask(
+    connection: &mut AsyncSmtpConnection,
+    command: impl Display,
+    patience: Patience,
+) -> Result<(), Stop> {
+    let answered = tokio::time::timeout(patience.answer, connection.command(command)).await;
+    let answered = answered.map_err(|_| Stop::Silent(patience.answer))?;
+    answered.map(drop).map_err(Stop::Command)
 }
 
 async fn commands(
     connection: &mut AsyncSmtpConnection,
     mime: &Mime,
+    patience: Patience,
 ) -> Result<Vec<(usize, String)>, Stop> {
     let bytes = mime.formatted();
     let envelope = mime.envelope();
     let options = options(connection, mime, &bytes)?;
     let sender = Mail::new(envelope.from().cloned(), options);
-    connection.command(sender).await.map_err(Stop::Command)?;
+    ask(connection, sender, patience).await?;
     let mut refused = Vec::new();
     let mut failure = Failure::Refused;
     for (place, recipient) in envelope.to().iter().enumerate() {
         let recipient = Rcpt::new(recipient.clone(), Vec::new());
-        match connection.command(recipient).await {
-            Ok(_) => {}
-            Err(error) if is_answer(&error) && !closes(&error) => {
+        match ask(connection, recipient, patience).await {
+            Ok(()) => {}
+            Err(Stop::Command(error)) if is_answer(&error) && !closes(&error) => {
                 // With several recipients a passing refusal of one holds the message back for all:
                 // nobody has it yet, and all can have it a little later
                 if error.is_transient() {
@@ -113,20 +132,24 @@ async fn commands(
                 }
                 refused.push((place, not_taken(&error)));
             }
-            Err(error) => return Err(Stop::Command(error)),
+            Err(stop) => return Err(stop),
         }
     }
     if failure == Failure::NotYet || refused.len() == envelope.to().len() {
         let answers: Vec<String> = refused.into_iter().map(|(_, why)| why).collect();
         return Err(Stop::Nobody(failure, answers.join("; ")));
     }
-    connection.command(Data).await.map_err(Stop::Command)?;
-    content(connection, &bytes).await?;
+    ask(connection, Data, patience).await?;
+    content(connection, &bytes, patience).await?;
     Ok(refused)
 }
 
 /// The message itself. The end of it is asked for only after all of it was written.
-async fn content(connection: &mut AsyncSmtpConnection, bytes: &[u8]) -> Result<(), Stop> {
+async fn content(
+    connection: &mut AsyncSmtpConnection,
+    bytes: &[u8],
+    patience: Patience,
+) -> Result<(), Stop> {
     let is_written = AtomicBool::new(false);
     let mut parts = std::iter::once(bytes);
     let parts = std::iter::from_fn(|| {
@@ -134,12 +157,17 @@ async fn content(connection: &mut AsyncSmtpConnection, bytes: &[u8]) -> Result<(
         is_written.store(part.is_none(), Ordering::Relaxed);
         part
     });
-    match connection.message_iter(parts).await {
-        Ok(_) => Ok(()),
-        Err(error) if is_answer(&error) || !is_written.load(Ordering::Relaxed) => {
+    let handed = connection.message_iter(parts);
+    match tokio::time::timeout(patience.message, handed).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if is_answer(&error) || !is_written.load(Ordering::Relaxed) => {
             Err(Stop::Command(error))
         }
-        Err(error) => Err(Stop::Lost(error)),
+        Ok(Err(error)) => Err(Stop::Lost(chain(&error))),
+        Err(_) if is_written.load(Ordering::Relaxed) => {
+            Err(Stop::Lost(silent_for(patience.message)))
+        }
+        Err(_) => Err(Stop::Silent(patience.message)),
     }
 }
 
@@ -172,27 +200,30 @@ impl Stop {
     fn ends_connection(&self) -> bool {
         match self {
             Self::Command(error) => !is_answer(error) || closes(error),
-            Self::Lost(_) => true,
+            Self::Silent(_) | Self::Lost(_) => true,
             Self::Lacks(_) | Self::Nobody(..) => false,
         }
     }
 
     /// Whether a new connection might do, and the server surely has nothing.
     fn may_be_the_connection(&self) -> bool {
-        matches!(self, Self::Command(error) if !error.is_permanent())
+        match self {
+            Self::Command(error) => !error.is_permanent(),
+            Self::Silent(_) => true,
+            _ => false,
+        }
     }
 
     fn into_failed(self) -> Failed {
         match self {
             Self::Command(error) if error.is_permanent() => (Failure::Refused, not_taken(&error)),
             Self::Command(error) => (Failure::NotYet, not_taken(&error)),
+            Self::Silent(time) => (Failure::NotYet, silent_for(time)),
             Self::Lacks(what) => (Failure::Refused, what.to_owned()),
             Self::Nobody(failure, why) => (failure, why),
-            Self::Lost(error) => {
-                let why = format!(
-                    "the connection was lost after the message was handed over: {}",
-                    chain(&error)
-                );
+            Self::Lost(why) => {
+                let why =
+                    format!("the connection was lost after the message was handed over: {why}");
                 (Failure::Unknown, why)
             }
         }
@@ -208,6 +239,10 @@ fn closes(error: &Error) -> bool {
     error
         .status()
         .is_some_and(|code| u16::from(code) == CLOSING)
+}
+
+fn silent_for(time: Duration) -> String {
+    format!("the mail server did not answer within {} s", time.as_secs())
 }
 
 fn not_taken(error: &Error) -> String {

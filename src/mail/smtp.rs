@@ -25,12 +25,28 @@ use super::{
 /// The longest wait for one answer. Source: RFC 5321, 4.5.3.2, asks for 5 minutes at most commands.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The longest wait for the answer to a whole message. Source: RFC 5321, 4.5.3.2.6: an early end makes doubles.
+const TIMEOUT_OF_MESSAGE: Duration = Duration::from_secs(600);
+
+/// How long a server may take to say goodbye.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// How long a server may be silent. lettre waits for ever, once it is connected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// After a command.
+    pub(super) answer: Duration,
+    /// After a whole message.
+    pub(super) message: Duration,
+}
+
 /// A mail server and how to talk to it.
 pub struct Server {
     host: String,
     port: u16,
     security: Security,
     login: Option<Credentials>,
+    patience: Patience,
     /// Connections between two messages.
     idle: Mutex<Vec<AsyncSmtpConnection>>,
 }
@@ -53,6 +69,7 @@ pub(super) type Failed = (Failure, String);
 impl Server {
     /// Reads `smtp://user:password@host:port?tls=required|opportunistic|none` or `smtps://…`. Where
     /// there is a password for another machine, `smtp://` requires STARTTLS unless `tls` says otherwise.
+    /// `timeout` is how many seconds the server may be silent.
     pub(super) fn from_url(url: &str) -> Result<Self, String> {
         let url = Url::parse(url).map_err(|error| error.to_string())?;
         let host = url.host_str().ok_or("it names no host")?;
@@ -61,6 +78,7 @@ impl Server {
         let is_here = ip.map_or(host == "localhost", |ip| ip.is_loopback());
         let tls = url.query_pairs().find(|(key, _)| key == "tls");
         let tls = tls.map(|(_, value)| value.into_owned());
+        let patience = patience(&url)?;
         let login = match (url.username(), url.password()) {
             ("", None) => None,
             (_, None) => return Err("it has a user without a password".to_owned()),
@@ -90,6 +108,7 @@ impl Server {
             port,
             security,
             login,
+            patience,
             idle: Mutex::default(),
         })
     }
@@ -99,14 +118,14 @@ impl Server {
     pub(super) async fn send(&self, mime: &Mime) -> Result<Vec<(usize, String)>, Failed> {
         let idle = self.idle().pop();
         if let Some(connection) = idle {
-            let sent = hand_over(connection, mime, true).await;
+            let sent = hand_over(connection, mime, self.patience, true).await;
             if !sent.is_stale() {
                 return self.keep(sent);
             }
             // It ended while nobody used it, surely before this message: a new one
         }
         let connection = self.connect().await?;
-        self.keep(hand_over(connection, mime, false).await)
+        self.keep(hand_over(connection, mime, self.patience, false).await)
     }
 
     /// Connects and logs in, unless a connection waits for the next message.
@@ -121,9 +140,8 @@ impl Server {
     /// Takes leave of the server.
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle());
-        for mut connection in idle {
-            // Every message is the server's already: how the connection ends changes nothing
-            let _ = connection.quit().await;
+        for connection in idle {
+            leave(connection, self.patience).await;
         }
     }
 
@@ -139,8 +157,7 @@ impl Server {
 
     /// Connects and logs in, and sends nothing.
     pub(super) async fn probe(&self) -> Result<(), Failed> {
-        let mut connection = self.connect().await?;
-        let _ = connection.quit().await;
+        leave(self.connect().await?, self.patience).await;
         Ok(())
     }
 
@@ -152,14 +169,16 @@ impl Server {
             Security::Implicit => Some(tls()?),
             _ => None,
         };
-        let connected =
-            AsyncSmtpConnection::connect_tokio1(address, Some(TIMEOUT), &name, implicit, None)
-                .await;
+        let answer = self.patience.answer;
+        let connecting =
+            AsyncSmtpConnection::connect_tokio1(address, Some(answer), &name, implicit, None);
+        let connected = self.in_time("the greeting", connecting).await?;
         let mut connection = connected.map_err(|error| self.unreachable(&error))?;
         let offers = connection.can_starttls();
         match self.security {
             Security::Required | Security::Opportunistic if offers => {
-                let upgraded = connection.starttls(tls()?, &name).await;
+                let upgrading = connection.starttls(tls()?, &name);
+                let upgraded = self.in_time("STARTTLS", upgrading).await?;
                 upgraded.map_err(|e| self.unusable("STARTTLS", &e))?;
             }
             Security::Required => {
@@ -173,10 +192,25 @@ impl Server {
         }
         if let Some(login) = &self.login {
             let kinds = [Mechanism::Plain, Mechanism::Login];
-            let done = connection.auth(&kinds, login).await;
-            done.map_err(|error| self.unusable("the login", &error))?;
+            let done = self.in_time("the login", connection.auth(&kinds, login));
+            done.await?
+                .map_err(|error| self.unusable("the login", &error))?;
         }
         Ok(connection)
+    }
+
+    /// Of a server that falls silent before a message, nothing is known but that it got none.
+    async fn in_time<T>(&self, step: &str, asked: impl Future<Output = T>) -> Result<T, Failed> {
+        let answer = self.patience.answer;
+        tokio::time::timeout(answer, asked).await.map_err(|_| {
+            let why = format!(
+                "the mail server {}:{} did not answer at {step} within {} s",
+                self.host,
+                self.port,
+                answer.as_secs()
+            );
+            (Failure::NotYet, why)
+        })
     }
 
     fn unreachable(&self, error: &Error) -> Failed {
@@ -208,6 +242,37 @@ impl Server {
         );
         (failure, why)
     }
+}
+
+/// Every message is the server's already: how the connection ends changes nothing.
+async fn leave(mut connection: AsyncSmtpConnection, patience: Patience) {
+    let most = patience.answer.min(LEAVE);
+    let _ = tokio::time::timeout(most, connection.quit()).await;
+}
+
+/// Ends a connection that is of no more use.
+pub(super) async fn abort(mut connection: AsyncSmtpConnection, patience: Patience) {
+    let most = patience.answer.min(LEAVE);
+    let _ = tokio::time::timeout(most, connection.abort()).await;
+}
+
+fn patience(url: &Url) -> Result<Patience, String> {
+    let Some((_, text)) = url.query_pairs().find(|(key, _)| key == "timeout") else {
+        return Ok(Patience {
+            answer: TIMEOUT,
+            message: TIMEOUT_OF_MESSAGE,
+        });
+    };
+    let seconds = text
+        .parse()
+        .ok()
+        .filter(|seconds| (1..=3600).contains(seconds));
+    let seconds =
+        seconds.ok_or_else(|| format!("`timeout={text}` is no number of seconds, 1 to 3600"))?;
+    Ok(Patience {
+        answer: Duration::from_secs(seconds),
+        message: Duration::from_secs(seconds),
+    })
 }
 
 /// lettre reports a certificate that is not trusted as a connection that failed.
@@ -284,6 +349,7 @@ mod tests {
         for (url, why) in [
             ("smtp://ann@mail.example.org", "without a password"),
             ("smtp://mail.example.org?tls=maybe", "`tls=maybe`"),
+            ("smtp://mail.example.org?timeout=0", "`timeout=0`"),
         ] {
             assert!(Server::from_url(url).unwrap_err().contains(why), "{url}");
         }

@@ -155,6 +155,37 @@ fn another_reader_sees_the_nesting_that_outlook_accepts() {
 }
 
 #[test]
+fn a_name_of_a_file_beyond_ascii_is_whole_and_has_plain_letters_beside_it() {
+    let mut message = full();
+    let long = format!("Seiten \"{}\" – März 🎉.csv", "ä".repeat(60));
+    let names = ["seiten_bücher.example.csv", &long, "plain.csv"];
+    let file = message.attachments[0].clone();
+    let named = names.map(|name| Attachment {
+        name: name.to_owned(),
+        ..file.clone()
+    });
+    message.attachments = named.to_vec();
+    let raw = raw(&message);
+    let text = String::from_utf8_lossy(&raw);
+    let all = text.replace("\r\n ", " ");
+    assert!(
+        all.contains("name=\"seiten_b_cher.example.csv\"\r\n"),
+        "{text}"
+    );
+    assert!(
+        all.contains("filename*0*=utf-8''seiten_b%C3%BCcher.example.csv"),
+        "{text}"
+    );
+    assert!(all.contains("filename=\"plain.csv\"\r\n"), "{text}");
+    let mail = MessageParser::default().parse(&raw).unwrap();
+    let read: Vec<_> = mail
+        .attachments()
+        .map(|part| part.attachment_name().unwrap())
+        .collect();
+    assert!(read.ends_with(&names), "{read:?}");
+}
+
+#[test]
 fn layers_that_hold_one_part_are_left_out() {
     let parts = |message: &Message| {
         let raw = raw(message);

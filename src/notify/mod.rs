@@ -4,4 +4,4 @@ mod ping;
 mod webhook;
 
 pub use ping::ping;
-pub use webhook::Webhook;
+pub use webhook::{Failure, Webhook};

@@ -7,6 +7,7 @@ use super::{
     SectionNeeds, Step, guard, pack, path, recipients, select::select, unit_name,
 };
 use crate::domain::{
+    channel::ChannelKind,
     job::{Export, Format, Per, Pii, ReportSpec},
     query::{Granularity, Query, Source},
     schedule::Tick,
@@ -244,12 +245,16 @@ impl<'a> Planner<'a> {
         let Some(current) = self.step(&target, query, window, query.granularity) else {
             return;
         };
-        if needs.attached {
+        let mut channels = spec.channels.iter();
+        let goes_to_webhook = channels.any(|channel| channel.kind == ChannelKind::Webhook);
+        if needs.attached || goes_to_webhook {
             let parameter = &self.plan.steps[current].parameter;
             if guard::check_personal(query, parameter, self.input.catalog).is_some() {
-                self.problem(unfit(
-                    "has columns that name people, which are not attached to mails; take it out of `attach`",
-                ));
+                self.problem(unfit(if needs.attached {
+                    "has columns that name people, which are not attached to mails; take it out of `attach`"
+                } else {
+                    "has columns that name people, which are not sent to webhooks; take the `webhook` out of `to`, or the query out of the template"
+                }));
             }
         }
         let previous = before.filter(|_| needs.previous);

@@ -127,8 +127,13 @@ pub(super) fn render(
 fn encode_segment(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let only_dots = value.chars().all(|c| c == '.');
-    for c in value.chars() {
-        if c.is_alphanumeric() || matches!(c, '-' | '_' | '~') || (c == '.' && !only_dots) {
+    // What the program keeps beside the files
+    let is_taken =
+        matches!(value, "_manifests" | "_schemas") || value.starts_with(".databuddy-jobs.");
+    for (place, c) in value.chars().enumerate() {
+        let is_plain =
+            c.is_alphanumeric() || matches!(c, '-' | '_' | '~') || (c == '.' && !only_dots);
+        if is_plain && !(is_taken && place == 0) {
             text.push(c);
         } else {
             let mut buffer = [0; 4];
@@ -170,11 +175,22 @@ mod tests {
 
     #[test]
     fn values_cannot_leave_the_destination() {
-        for id in ["../../etc", "..", "a/b", "a\\b", "a\0b"] {
+        for id in [
+            "../../etc",
+            "..",
+            "a/b",
+            "a\\b",
+            "a\0b",
+            "_schemas",
+            "_manifests",
+        ] {
             let path = render("{{website.id}}/x", &values(id), "csv").unwrap();
             assert_eq!(path.matches('/').count(), 1, "{path}");
             assert!(path.split('/').all(|s| s != ".." && s != "."), "{path}");
-            assert!(!path.contains(['\\', '\0']), "{path}");
+            assert!(
+                !path.contains(['\\', '\0']) && !path.starts_with('_'),
+                "{path}"
+            );
         }
     }
 

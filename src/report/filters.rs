@@ -70,7 +70,7 @@ pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
 }
 
 /// `2026-11-23 07:00 UTC` of an instant in UTC; other texts stay.
-fn instant(text: &str) -> String {
+pub(super) fn instant(text: &str) -> String {
     match (text.get(..10), text.get(11..16), text.ends_with('Z')) {
         (Some(day), Some(time), true) => format!("{day} {time} UTC"),
         _ => text.to_owned(),

@@ -80,7 +80,7 @@ pub(super) fn register(tera: &mut Tera) {
     });
     register_one(tera, "span", |scene, _| Ok(json!(scene.span())));
     register_one(tera, "span_of", span_of);
-    register_one(tera, "utc_window", utc_window);
+    register_one(tera, "utc_window", |_, args| utc_window(&args["window"]));
     register_one(tera, "words", worded);
 }
 
@@ -118,7 +118,7 @@ fn moved(scene: &Scene, args: &Value) -> Value {
 }
 
 /// What to say in the place of a section that failed; nothing where it did not.
-fn failed(scene: &Scene, query: &Value) -> String {
+pub(super) fn failed(scene: &Scene, query: &Value) -> String {
     match &query["failed"] {
         Value::Null | Value::Bool(false) => String::new(),
         Value::String(why) => words::say(scene.lang, "failed", &[("why", why)]),
@@ -133,8 +133,7 @@ fn span_of(scene: &Scene, args: &Value) -> Answer {
 }
 
 /// Both ends of a window as instants in UTC; null where its days are UTC days anyway.
-fn utc_window(_: &Scene, args: &Value) -> Answer {
-    let window = &args["window"];
+pub(super) fn utc_window(window: &Value) -> Answer {
     let date = |key: &str| day(window[key].as_str().unwrap_or_default());
     let name = window["timezone"].as_str().unwrap_or("UTC");
     let zone: chrono_tz::Tz = name

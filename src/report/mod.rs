@@ -3,6 +3,7 @@
 mod change;
 mod chart;
 mod condition;
+mod digest;
 mod draw;
 mod embedded;
 mod error;
@@ -16,15 +17,18 @@ mod moved;
 mod rows;
 mod scene;
 mod sentence;
+mod slack;
 mod template;
 mod words;
 mod workbook;
 
 pub use chart::Image;
 pub use condition::{Broken, Condition};
+pub use digest::{Digest, List, Site};
 pub use error::ReportError;
 pub use lang::{LANGUAGES, Lang};
 pub use metrics::{daily, is_empty, metrics};
+pub use slack::slack;
 pub use template::{Needs, QueryNeeds, Rendered, Template};
 pub use workbook::{csv, workbook};
 

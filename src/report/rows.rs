@@ -27,7 +27,7 @@ const NAMES: [&str; 15] = [
 ];
 
 /// Columns that say how much of a row there is, the best first.
-const AMOUNTS: [&str; 8] = [
+pub(super) const AMOUNTS: [&str; 8] = [
     "visitors",
     "unique_visitors",
     "pageviews",
@@ -90,6 +90,11 @@ impl Names<'_> {
             Some((_, text)) if !text.trim().is_empty() => text.to_owned(),
             _ => say(self.lang, "unnamed", &[]),
         }
+    }
+
+    /// Whether a row has a column that names it.
+    pub(super) fn can_name(row: &Value) -> bool {
+        NAMES.iter().any(|key| row[*key].is_string())
     }
 
     fn source(self, text: &str) -> String {

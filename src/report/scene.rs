@@ -35,11 +35,7 @@ impl Scene {
             &variable("window")?,
             &variable("previous")?,
         );
-        let report = variable("report")?;
-        let names = report["incomplete"].as_array().into_iter().flatten();
-        let incomplete = names
-            .filter_map(|name| Some(name.as_str()?.to_owned()))
-            .collect();
+        let incomplete = incomplete(scene.lang, &variable("report")?, &variable("website")?);
         Ok(Self {
             incomplete,
             ..scene
@@ -122,6 +118,30 @@ impl Scene {
             .map(|(start, end)| self.lang.span(start, end))
             .unwrap_or_default()
     }
+}
+
+/// More names than these are counted.
+const MOST_NAMED: usize = 10;
+
+/// The sections that failed, by name, out of `report.failed`: those of the website, or of all of a
+/// bundle, each with its website.
+pub(super) fn incomplete(lang: Lang, report: &Value, website: &Value) -> Vec<String> {
+    let failed = report["failed"].as_array().into_iter().flatten();
+    let name = |section: &Value| {
+        let (query, of) = (section["query"].as_str()?, section["website_id"].as_str());
+        match (website["id"].as_str(), of) {
+            (Some(ours), Some(of)) => (ours == of).then(|| query.to_owned()),
+            (None, Some(of)) => Some(format!("{query} ({of})")),
+            (_, None) => Some(query.to_owned()),
+        }
+    };
+    let mut names: Vec<String> = failed.filter_map(name).collect();
+    if names.len() > MOST_NAMED {
+        let more = (names.len() - MOST_NAMED).to_string();
+        names.truncate(MOST_NAMED);
+        names.push(say(lang, "and_more", &[("n", &more)]));
+    }
+    names
 }
 
 /// The language of `report.lang`; English without one.

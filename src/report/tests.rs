@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Rendered, Template};
+use super::{Digest, Rendered, Template, slack};
 
 const DAYS: [&str; 7] = [
     "2026-11-16",
@@ -111,7 +111,39 @@ fn check(case: &str, template: &str, context: &Value) -> Rendered {
     if let (Some(chart), "normal" | "zero" | "huge") = (mail.images.first(), case) {
         golden(&format!("{case}.png"), &chart.png);
     }
+    check_channels(case, context, &mail.subject);
     mail
+}
+
+/// What holds for every message of a channel, and then the golden files.
+fn check_channels(case: &str, context: &Value, subject: &str) {
+    let digest = Digest::of(context);
+    let message = slack(&digest, subject);
+    let blocks = message["blocks"].as_array().unwrap();
+    assert!(blocks.len() <= 50, "{} blocks", blocks.len());
+    for block in blocks {
+        let texts = ["fields", "elements"].map(|key| block[key].as_array());
+        let texts = texts.into_iter().flatten().flatten();
+        for text in texts.chain(block.get("text")) {
+            let most = if block["type"] == "header" { 150 } else { 3000 };
+            let words = text["text"].as_str().unwrap();
+            assert!((1..=most).contains(&words.chars().count()), "{words}");
+            let is_markup = text["type"] == "mrkdwn";
+            assert!(!is_markup || !words.contains(['<', '>']), "{words}");
+        }
+    }
+    assert!(!message["text"].as_str().unwrap().contains(['<', '>']));
+    golden(
+        &format!("{case}.slack.json"),
+        format!("{message:#}\n").as_bytes(),
+    );
+    if ["normal", "zero", "script", "markup", "names", "failed"].contains(&case) {
+        let digest = serde_json::to_value(&digest).unwrap();
+        golden(
+            &format!("{case}.digest.json"),
+            format!("{digest:#}\n").as_bytes(),
+        );
+    }
 }
 
 fn golden(name: &str, bytes: &[u8]) {
@@ -314,9 +346,52 @@ fn what_visitors_send_is_text_and_never_markup_or_a_header() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_named_with_its_place() {
+    let mut context = normal();
+    let file = |name: &str, links: Value| json!({ "name": name, "rows": 120_000, "attached": links == json!([]), "links": links });
+    let places = json!([
+        "file:///srv/lake/pages/day=2026-11-16/data.csv",
+        "s3://lake/<b>.csv"
+    ]);
+    context["attachments"] = json!([file("small.csv", json!([])), file("pages.csv", places)]);
+    let mail = check("files", "weekly", &context);
+    let message = slack(&Digest::of(&context), &mail.subject).to_string();
+    for part in [&mail.html, &mail.text, &message] {
+        assert!(part.contains("pages.csv is too large for a mail (120,000 rows)."));
+        assert!(part.contains("file:///srv/lake/pages/day=2026-11-16/data.csv"));
+        assert!(!part.contains("small.csv"), "it goes with the mail");
+    }
+    assert!(mail.html.contains("s3://lake/&lt;b&gt;.csv"));
+}
+
+#[test]
+fn what_a_channel_could_take_for_markup_is_a_name_in_it() {
+    let mut context = normal();
+    context["website"]["name"] = json!("*Acme* _&_ `y` <!channel> <https://evil.test|here> :x:");
+    let path = "/*bold*_it_~x~`code`<!here>&amp;:tada:";
+    context["q"]["pages"] = list("name", &[(path, 300), ("/b", 90)], &[(path, 3)]);
+    context["q"]["blog_posts"] = list("path", &[("/blog/_a_", 12)], &[]);
+    let mail = check("markup", "weekly", &context);
+    let message = slack(&Digest::of(&context), &mail.subject).to_string();
+    assert!(
+        message.contains("`/*bold*_it_~x~'code'&lt;!here&gt;&amp;amp;:tada:`"),
+        "{message}"
+    );
+    assert!(
+        message.contains("*blog_posts*\\n• 12  `/blog/_a_`"),
+        "{message}"
+    );
+    let calls = message.matches("<!channel>").count();
+    let plain = message.matches("\"plain_text\",\"text\":\"*Acme*").count();
+    assert_eq!((calls, plain), (1, 1), "{message}");
+}
+
+#[test]
 fn a_section_that_failed_says_so_in_its_place_and_in_the_subject() {
     let mut context = normal();
-    context["report"]["incomplete"] = json!(["pages", "errors"]);
+    let failed = |query| json!({ "website_id": "web_1", "query": query, "error": "the server answers <500>" });
+    context["report"]["incomplete"] = json!(true);
+    context["report"]["failed"] = json!([failed("pages"), failed("errors")]);
     context["q"]["pages"] = json!({ "rows": [], "current": {}, "previous": {}, "daily": [], "previous_rows": [], "failed": "the server answers <500>" });
     context["q"]["errors"] = json!({ "rows": [], "failed": "the server answers <500>" });
     let mail = check("failed", "weekly", &context);
@@ -342,8 +417,8 @@ fn a_section_that_failed_says_so_in_its_place_and_in_the_subject() {
     );
 }
 
-#[test]
-fn a_bundle_has_three_websites_in_full_and_a_line_of_each_other() {
+/// A bundle of 65 websites.
+fn bundle() -> Value {
     let mut context = normal();
     let site = |n: u64| {
         let mut site = json!({ "website": { "id": n, "name": format!("Site {n}"), "domain": format!("s{n}.test") }, "q": normal()["q"] });
@@ -364,6 +439,89 @@ fn a_bundle_has_three_websites_in_full_and_a_line_of_each_other() {
     context["websites"] = json!(sites);
     context.as_object_mut().unwrap().remove("website");
     context.as_object_mut().unwrap().remove("q");
+    context["report"]["per"] = json!("job");
+    context
+}
+
+#[test]
+fn a_bundle_names_what_failed_of_which_website() {
+    let mut context = bundle();
+    let failed = |id: u64, query: &str| json!({ "website_id": format!("web_{id}"), "query": query, "error": "timeout" });
+    for site in context["websites"].as_array_mut().unwrap() {
+        let id = site["website"]["id"].as_u64().unwrap();
+        site["website"]["id"] = json!(format!("web_{id}"));
+        let nothing = json!({ "rows": [], "current": {}, "previous": {}, "daily": [], "previous_rows": [], "failed": "timeout" });
+        let is_small = site["website"]["name"] == "Small site 7";
+        if id == 5 || is_small {
+            site["incomplete"] = json!(true);
+            site["q"][if is_small { "summary" } else { "pages" }] = nothing;
+        }
+    }
+    context["report"]["incomplete"] = json!(true);
+    context["report"]["failed"] = json!([failed(5, "pages"), failed(7, "summary")]);
+    let mail = check("bundle_failed", "bundle", &context);
+    assert_eq!(
+        mail.subject,
+        "[incomplete] 65 websites: Mon 16 – Sun 22 Nov 2026"
+    );
+    for part in [&mail.html, &mail.text] {
+        assert!(part.contains("what is missing: pages (web_5), summary (web_7)."));
+        assert!(part.contains("what is missing: pages."), "in its section");
+        assert!(part.contains("could not be fetched: timeout"));
+    }
+    assert!(mail.text.contains("Small site 7: no numbers"));
+    let message = slack(&Digest::of(&context), &mail.subject).to_string();
+    assert!(message.contains("what is missing: pages (web_5), summary (web_7)."));
+}
+
+#[test]
+fn a_bundle_of_a_week_with_a_change_of_clocks_says_both_ends_in_utc() {
+    let mut context = bundle();
+    context["window"] = json!({ "start": "2026-10-19", "end": "2026-10-25", "days": 7, "timezone": "Europe/Berlin" });
+    context["previous"] = json!({ "start": "2026-10-12", "end": "2026-10-18", "days": 7, "timezone": "Europe/Berlin" });
+    let mail = check("bundle_dst", "bundle", &context);
+    let span = "in UTC: 2026-10-18 22:00 to 2026-10-25 23:00";
+    assert!(mail.html.contains(span) && mail.text.contains(span));
+    let digest = Digest::of(&context);
+    assert!(digest.notes[0].contains(span), "{:?}", digest.notes);
+    assert_eq!((digest.websites.len(), digest.others.len()), (3, 62));
+}
+
+#[test]
+fn more_websites_than_blocks_hold_are_counted() {
+    let mut context = bundle();
+    let site = context["websites"][0].clone();
+    let sites = context["websites"].as_array_mut().unwrap();
+    let more = (0..900).map(|n| {
+        let mut site = site.clone();
+        site["website"]["name"] = json!(format!("One of many websites with a long name {n}"));
+        site
+    });
+    sites.extend(more);
+    let message = slack(&Digest::of(&context), "965 websites");
+    let texts: Vec<&str> = message["blocks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|block| block["text"]["text"].as_str())
+        .collect();
+    let shown = texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter(|line| line.contains("up 931"))
+        .count();
+    let more = format!("and {} more", 962 - shown);
+    assert!(
+        shown > 50 && texts.last().unwrap().ends_with(&more),
+        "{shown} {texts:?}"
+    );
+    assert!(texts.iter().all(|text| text.chars().count() <= 3000));
+    assert!(message["blocks"].as_array().unwrap().len() <= 50);
+}
+
+#[test]
+fn a_bundle_has_three_websites_in_full_and_a_line_of_each_other() {
+    let context = bundle();
     let mail = check("bundle", "bundle", &context);
     assert_eq!(mail.subject, "65 websites: Mon 16 – Sun 22 Nov 2026");
     assert_eq!(mail.html.matches("Top pages").count(), 3);

@@ -95,6 +95,7 @@ const WORDS: &[(&str, [&str; 3])] = &[
     ("nothing", ["nothing in these days", "nichts an diesen Tagen", "rien ces jours-ci"]),
     ("failed", ["This section could not be fetched: {why}", "Dieser Teil war nicht zu bekommen: {why}", "Cette partie n’a pas pu être obtenue : {why}"]),
     ("is_incomplete", ["This report is incomplete; what is missing: {names}.", "Dieser Bericht ist unvollständig; es fehlt: {names}.", "Ce rapport est incomplet ; il manque : {names}."]),
+    ("file_elsewhere", ["{name} is too large for a mail ({rows} rows). It lies here:", "{name} ist zu groß für eine Mail ({rows} Zeilen). Sie liegt hier:", "{name} est trop volumineux pour un e-mail ({rows} lignes). Il se trouve ici :"]),
     ("other_sites", ["The other websites", "Die übrigen Websites", "Les autres sites"]),
     ("direct", ["Direct", "Direkt", "Direct"]),
     ("own_pages", ["{domain} (own pages)", "{domain} (eigene Seiten)", "{domain} (pages du site)"]),

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet, XlsxError};
 use serde_json::Value;
 
-use super::{ReportError, filters};
+use super::{ReportError, filters, rows::AMOUNTS};
 
 /// What Excel's cell takes: <https://support.microsoft.com/en-us/office/excel-specifications-and-limits-1672b34d-7043-467e-8e27-269d656771c3>.
 const MOST_LETTERS: usize = 32_767;
@@ -47,8 +47,12 @@ fn filled(name: &str, rows: &[Value], date: NaiveDate) -> Result<Vec<u8>, XlsxEr
         let at = u16::try_from(at).map_err(|_| XlsxError::RowColumnLimitError)?;
         sheet.write_string_with_format(0, at, fitting(column), &bold)?;
         let mut widest = column.chars().count();
+        let counts = is_of_numbers(column, rows);
         for (row, value) in (1..).zip(rows) {
-            widest = widest.max(write(sheet, (row, at), &value[column.as_str()])?);
+            let value = &value[column.as_str()];
+            let number = counts.then(|| as_number(value)).flatten();
+            let value = number.as_ref().unwrap_or(value);
+            widest = widest.max(write(sheet, (row, at), value)?);
         }
         sheet.set_column_width(at, (widest as f64 + 2.0).clamp(8.0, 60.0))?;
     }
@@ -63,6 +67,21 @@ fn filled(name: &str, rows: &[Value], date: NaiveDate) -> Result<Vec<u8>, XlsxEr
         )?;
     }
     workbook.save_to_buffer()
+}
+
+/// Whether a column holds numbers: one row has one, or its name says so. Servers send some as text.
+fn is_of_numbers(column: &str, rows: &[Value]) -> bool {
+    AMOUNTS.contains(&column) || rows.iter().any(|row| row[column].is_number())
+}
+
+/// A number that is written as text, where it reads the same as a number: `007` does not.
+fn as_number(value: &Value) -> Option<Value> {
+    let text = value.as_str()?;
+    let number: Value = serde_json::from_str::<serde_json::Number>(text)
+        .ok()?
+        .into();
+    let again = number.to_string();
+    (again == text).then_some(number)
 }
 
 /// Writes a cell as what it is; how wide it reads.
@@ -251,6 +270,11 @@ mod tests {
             sheet.contains("<v>46348</v>") && sheet.contains("<v>12</v>"),
             "{sheet}"
         );
+        assert!(sheet.contains("<v>-3</v>"), "sent as text: {sheet}");
+        let texts = [json!({ "zip": "007", "clicks": "08" }), json!({ "zip": 8 })];
+        let zips = workbook("zips", &texts, day()).unwrap();
+        let texts = part(&zips, "xl/sharedStrings.xml");
+        assert!(texts.contains("007") && texts.contains("08"), "{texts}");
         assert!(sheet.contains("customWidth=\"1\""), "{sheet}");
         assert!(part(&bytes, "xl/sharedStrings.xml").contains("=HYPERLINK"));
     }

@@ -67,7 +67,8 @@ impl Archive {
         }
     }
 
-    /// Removes what is not named in `kept` and was not used for a day; how many files.
+    /// Removes what is not named in `kept` and was not used for a day; how many files. Another program may
+    /// sweep at the same time.
     ///
     /// # Errors
     /// The folder cannot be read or written.
@@ -79,8 +80,7 @@ impl Archive {
                 if kept.contains(name.as_ref()) || is_young(&path, now) {
                     continue;
                 }
-                fs::remove_file(&path)?;
-                removed += 1;
+                removed += usize::from(remove(&path)?);
             }
         }
         Ok(removed)
@@ -89,6 +89,15 @@ impl Archive {
     fn path(&self, hash: &str) -> PathBuf {
         let folder = self.folder.join(hash.get(..2).unwrap_or("--"));
         folder.join(format!("{hash}.zst"))
+    }
+}
+
+/// Whether it was there.
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -103,5 +112,21 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_another_has_removed_is_none_to_be_removed_and_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.zst");
+        fs::write(&path, "old").unwrap();
+        // Both have listed it
+        assert!(remove(&path).unwrap());
+        assert!(!remove(&path).unwrap());
+        assert!(remove(folder.path()).is_err(), "what cannot be removed is");
     }
 }

@@ -5,12 +5,25 @@ use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError, claim::taken_over, group::Entry};
 
+/// An attempt that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many of those that `retry` allows it makes: without such as were interrupted.
+    pub spent: u32,
+}
+
 impl Store {
-    /// Begins an attempt; its number, from 1.
+    /// Begins an attempt.
     ///
     /// # Errors
     /// [`StoreError::TakenOver`]: the run is another's now.
-    pub async fn start_attempt(&self, run: &str, now: DateTime<Utc>) -> Result<u32, StoreError> {
+    pub async fn start_attempt(
+        &self,
+        run: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Attempt, StoreError> {
         self.enter(AttemptStart { run, now }).await
     }
 
@@ -24,18 +37,35 @@ impl Store {
         self.enter(AttemptEnd { run, error, now }).await
     }
 
+    /// How many attempts were under way: one, or none where the run pauses.
     pub(super) async fn close_attempt(
         &self,
         tx: &mut AnyConnection,
         run: &str,
         error: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         let sql =
             "UPDATE attempts SET ended_ms = $1, error = $2 WHERE run_id = $3 AND ended_ms IS NULL";
-        sqlx::query(sql)
+        let done = sqlx::query(sql)
             .bind(now.timestamp_millis())
             .bind(error.map(str::to_owned))
+            .bind(run)
+            .execute(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
+        Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX))
+    }
+
+    /// Attempts that do not count among those that `retry` allows.
+    pub(super) async fn add_interrupted(
+        &self,
+        tx: &mut AnyConnection,
+        run: &str,
+        attempts: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE runs SET interrupted = interrupted + $1 WHERE id = $2")
+            .bind(attempts)
             .bind(run)
             .execute(&mut *tx)
             .await
@@ -51,11 +81,11 @@ struct AttemptStart<'a> {
 }
 
 impl Entry for AttemptStart<'_> {
-    type Answer = u32;
+    type Answer = Attempt;
 
-    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<u32, StoreError> {
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<Attempt, StoreError> {
         let update = "UPDATE runs SET attempts = attempts + 1, alive_until_ms = $1 WHERE id = $2
-            AND fence = $3 AND state = 'running' RETURNING attempts";
+            AND fence = $3 AND state = 'running' RETURNING attempts, interrupted";
         let insert = "INSERT INTO attempts (run_id, number, started_ms)
             SELECT id, attempts, $4 FROM runs WHERE id = $2 AND fence = $3 AND state = 'running'";
         let rows = store.both(tx, [update, insert], |query| {
@@ -68,7 +98,12 @@ impl Entry for AttemptStart<'_> {
         let rows = rows.await?;
         let row = rows.first().ok_or_else(|| taken_over(self.run))?;
         let number: i64 = row.try_get("attempts").map_err(store.wrap())?;
-        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+        let interrupted: i64 = row.try_get("interrupted").map_err(store.wrap())?;
+        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(Attempt {
+            number: count(number),
+            spent: count(number - interrupted),
+        })
     }
 }
 
@@ -84,8 +119,7 @@ impl Entry for AttemptEnd<'_> {
 
     async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
         store.hold(tx, self.run).await?;
-        store
-            .close_attempt(tx, self.run, self.error, self.now)
-            .await
+        let closed = store.close_attempt(tx, self.run, self.error, self.now);
+        closed.await.map(|_| ())
     }
 }

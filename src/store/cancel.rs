@@ -1,6 +1,7 @@
 //! Cancelling: a run that waits ends at once, the runner of another is asked.
 
 use chrono::{DateTime, Utc};
+use sqlx::Row as _;
 
 use super::{Store, StoreError};
 
@@ -56,14 +57,34 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// Cancels what waits of a job that is no more.
-    pub async fn cancel_waiting(&self, job: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql =
-            "UPDATE runs SET state = 'cancelled', error = 'the job was removed', ended_ms = $1
-            WHERE job = $2 AND state = 'queued'";
+    /// Jobs of which runs wait that were due before an instant.
+    pub async fn waiting_jobs(&self, before: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT job FROM runs WHERE state = 'queued' AND not_before_ms < $1
+            ORDER BY job";
+        let rows = sqlx::query(sql)
+            .bind(before.timestamp_millis())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.wrap())?;
+        let jobs: Result<_, sqlx::Error> = rows.iter().map(|row| row.try_get("job")).collect();
+        jobs.map_err(self.wrap())
+    }
+
+    /// Cancels what waits of a job that is no more, and was due before an instant; how many runs.
+    pub async fn cancel_waiting(
+        &self,
+        job: &str,
+        before: DateTime<Utc>,
+        why: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        let sql = "UPDATE runs SET state = 'cancelled', error = $1, ended_ms = $2
+            WHERE job = $3 AND state = 'queued' AND not_before_ms < $4";
         let done = sqlx::query(sql)
+            .bind(why)
             .bind(now.timestamp_millis())
             .bind(job)
+            .bind(before.timestamp_millis())
             .execute(&self.pool)
             .await
             .map_err(self.wrap())?;

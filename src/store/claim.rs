@@ -8,12 +8,13 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use super::{
     Running, Store, StoreError,
     group::{Entry, Writing},
+    outcomes::RunOutcome,
     plan::{instant, query, together},
 };
 use crate::domain::run::{RunState, StepState, Trigger};
 
-/// After so many claims a run is given up: whatever it does, it takes the program down.
-const MOST_CLAIMS: i64 = 20;
+/// When its runner is lost for this time a run is given up: whatever it does, it takes the program down.
+const MOST_DEATHS: i64 = 10;
 
 /// What is said of mails that were handed over without a record of how that ended.
 pub(super) const DOUBT: &str = "it handed a mail over when it was stopped, which may have been sent: see `show`, ask, then `resend --unknown`";
@@ -49,6 +50,15 @@ pub struct OpenRuns {
     pub running: u64,
     /// How long the oldest run that is due has waited; zero where none waits.
     pub oldest_due: TimeDelta,
+}
+
+/// What a run that goes back to the queue has used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// The attempt that is under way: it failed.
+    Attempt,
+    /// Nothing: it was interrupted.
+    Nothing,
 }
 
 impl Store {
@@ -141,7 +151,8 @@ impl Store {
         })
     }
 
-    /// Gives a claimed run back: it waits again, until `not_before`. Its leases are free.
+    /// Gives a claimed run back: it waits again, until `not_before`. Its leases are free. An attempt that
+    /// was interrupted keeps its number, and does not count among those that `retry` allows.
     ///
     /// # Errors
     /// [`StoreError::TakenOver`]: it is another's already.
@@ -149,12 +160,14 @@ impl Store {
         &self,
         run: &str,
         not_before: DateTime<Utc>,
+        spent: Spent,
         error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let back = HandBack {
             run,
             not_before,
+            spent,
             error,
             now,
         };
@@ -165,22 +178,27 @@ impl Store {
     }
 
     /// Takes a run from a runner that is gone, unless it has given a sign of life since it was seen.
-    /// A run that was claimed from the queue waits again, for any runner; another is marked as failed. Its leases are
-    /// free, and what its runner may still write is fenced off.
+    /// A run that was claimed from the queue waits again, for any runner; another is marked as failed, which whoever
+    /// meets the job next tells. Its leases are free, and what its runner may still write is fenced off.
     pub async fn abandon(&self, dead: &Running, now: DateTime<Utc>) -> Result<bool, StoreError> {
         // One that was begun by hand in a process of its own has nobody who would take it up
-        let waits = dead.runner.is_some() && !dead.is_cancelled && dead.fence < MOST_CLAIMS;
-        let (state, error) = match (waits, dead.is_cancelled) {
-            (true, _) => (RunState::Queued, "its runner was cut off; it runs again"),
-            (false, true) => (RunState::Cancelled, "cancelled"),
-            (false, false) => (
+        let was_claimed = dead.runner.is_some();
+        let waits = was_claimed && !dead.is_cancelled && dead.deaths + 1 < MOST_DEATHS;
+        let (state, error) = match (waits, dead.is_cancelled, was_claimed) {
+            (true, _, _) => (RunState::Queued, "its runner was cut off; it runs again"),
+            (false, true, _) => (RunState::Cancelled, "cancelled"),
+            (false, false, true) => (
+                RunState::Failed,
+                "each of the runners that took it was cut off: it is given up; see their logs",
+            ),
+            (false, false, false) => (
                 RunState::Failed,
                 "the program was stopped before this run ended; run the job again",
             ),
         };
         let mut tx = self.begin_write().await?;
         let sql = "UPDATE runs SET state = $1, error = $2, fence = fence + 1, runner = NULL,
-            process = NULL, not_before_ms = $3, ended_ms = $4
+            process = NULL, not_before_ms = $3, ended_ms = $4, deaths = deaths + 1
             WHERE id = $5 AND state = $6 AND fence = $7 AND alive_until_ms = $8";
         let done = sqlx::query(sql)
             .bind(state.name())
@@ -197,8 +215,9 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        self.close_attempt(&mut tx, &dead.id, Some(error), now)
-            .await?;
+        let closed = self.close_attempt(&mut tx, &dead.id, Some(error), now);
+        let closed = closed.await?;
+        self.add_interrupted(&mut tx, &dead.id, closed).await?;
         if self.doubt_deliveries(&mut tx, &dead.id).await? > 0 {
             sqlx::query("UPDATE runs SET error = error || $1 WHERE id = $2")
                 .bind(format!("; {DOUBT}"))
@@ -206,6 +225,15 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(self.wrap())?;
+        }
+        if !waits {
+            let is_told_of = !dead.is_cancelled && dead.trigger != Some(Trigger::Backfill);
+            let outcome = RunOutcome {
+                run: &dead.id,
+                job: &dead.job,
+                has_failed: is_told_of.then_some(true),
+            };
+            self.insert_outcome(&mut tx, outcome, now).await?;
         }
         sqlx::query("UPDATE steps SET state = $1 WHERE state = $2 AND run_id = $3")
             .bind(StepState::Cancelled.name())
@@ -257,30 +285,24 @@ impl Store {
         Ok(())
     }
 
-    /// Makes sure that a run which this store has claimed is not another's by now.
+    /// Makes sure that a run is this runner's. One that this store neither created nor claimed, or that
+    /// is over or handed back, is not: a run by hand has its token from [`Store::create_run`].
     ///
     /// # Errors
-    /// [`StoreError::TakenOver`]: it is.
+    /// [`StoreError::TakenOver`]: it is not.
     pub(super) async fn must_hold(
         &self,
         tx: &mut AnyConnection,
         run: &str,
     ) -> Result<(), StoreError> {
-        let fence = self.fence_of(run);
-        let row = sqlx::query("SELECT fence FROM runs WHERE id = $1")
+        let sql = "SELECT id FROM runs WHERE id = $1 AND fence = $2 AND state = 'running'";
+        let held = sqlx::query(sql)
             .bind(run)
+            .bind(self.fence_of(run))
             .fetch_optional(&mut *tx)
             .await
             .map_err(self.wrap())?;
-        let Some(row) = row.filter(|_| fence > 0) else {
-            return Ok(());
-        };
-        let found: i64 = row.try_get("fence").map_err(self.wrap())?;
-        if found == fence {
-            Ok(())
-        } else {
-            Err(taken_over(run))
-        }
+        held.map(|_| ()).ok_or_else(|| taken_over(run))
     }
 
     pub(super) fn alive_until(&self, now: DateTime<Utc>) -> i64 {
@@ -384,6 +406,7 @@ impl<May: Fn(&Claimed) -> bool + Send + Sync> Claim<'_, May> {
 struct HandBack<'a> {
     run: &'a str,
     not_before: DateTime<Utc>,
+    spent: Spent,
     error: Option<&'a str>,
     now: DateTime<Utc>,
 }
@@ -406,9 +429,11 @@ impl Entry for HandBack<'_> {
         if done.rows_affected() == 0 {
             return Err(taken_over(self.run));
         }
-        store
-            .close_attempt(tx, self.run, self.error, self.now)
-            .await?;
+        let closed = store.close_attempt(tx, self.run, self.error, self.now);
+        let closed = closed.await?;
+        if self.spent == Spent::Nothing {
+            store.add_interrupted(tx, self.run, closed).await?;
+        }
         sqlx::query("DELETE FROM leases WHERE owner = $1")
             .bind(self.run)
             .execute(&mut *tx)

@@ -30,7 +30,7 @@ impl Store {
     pub async fn lease_holder(&self, name: &str) -> Result<Option<Running>, StoreError> {
         let sql =
             "SELECT r.id, r.job, r.trigger_name, r.process, r.alive_until_ms, r.runner, r.fence,
-            r.cancel_ms FROM leases AS l JOIN runs AS r ON r.id = l.owner WHERE l.name = $1";
+            r.cancel_ms, r.deaths FROM leases AS l JOIN runs AS r ON r.id = l.owner WHERE l.name = $1";
         let row = sqlx::query(sql)
             .bind(name)
             .fetch_optional(&self.pool)

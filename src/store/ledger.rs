@@ -173,6 +173,18 @@ impl Store {
         })
     }
 
+    /// What the ledger says against handing a mail over; `None`: nothing. Records nothing.
+    pub async fn delivery_so_far(
+        &self,
+        key: &DeliveryKey,
+        again: Again,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Begin>, StoreError> {
+        let mut tx = self.pool.begin().await.map_err(self.wrap())?;
+        let last = self.last_sending(&mut tx, key, now).await?;
+        Ok(last.and_then(|last| last.forbids(again)))
+    }
+
     async fn last_sending(
         &self,
         tx: &mut AnyConnection,

@@ -11,6 +11,7 @@ mod group;
 mod lease;
 mod ledger;
 mod mails;
+mod notices;
 mod open;
 mod outcomes;
 mod parts;
@@ -21,11 +22,13 @@ mod suppressions;
 mod vacuum;
 
 pub use archive::Archive;
+pub use attempt::Attempt;
 pub use cancel::Cancellation;
-pub use claim::{Claimed, OpenRuns, Sign};
+pub use claim::{Claimed, OpenRuns, Sign, Spent};
 pub use error::StoreError;
 pub use ledger::{Again, Begin, DeliveryKey, Handing};
-pub use outcomes::Change;
+pub use notices::{News, Notice};
+pub use outcomes::{Change, RunOutcome};
 pub use plan::{Marks, Planned, Queued, Watermark};
 pub use runners::Runner;
 pub use runs::{Found, NewRun, Running};
@@ -62,7 +65,7 @@ impl Store {
     }
 
     /// The token under which this store writes about a run; 0 where it has none.
-    fn fence_of(&self, run: &str) -> i64 {
+    pub fn fence_of(&self, run: &str) -> i64 {
         let fences = self.fences.lock().expect("nothing panics while it is held");
         fences.get(run).copied().unwrap_or(0)
     }

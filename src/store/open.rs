@@ -19,13 +19,15 @@ use crate::secret::Secret;
 /// Applied in order, each once; never changed after a release. Numbers below 1000 only add: programs
 /// of different versions may use the store at once. What an older program could not live with gets
 /// the next thousand, and the older program declines it.
-const MIGRATIONS: [(i64, &str); 7] = [
+const MIGRATIONS: [(i64, &str); 9] = [
     (1, include_str!("migrations/0001_init.sql")),
     (2, include_str!("migrations/0002_process.sql")),
     (3, include_str!("migrations/0003_backfills.sql")),
     (4, include_str!("migrations/0004_mail.sql")),
     (10, include_str!("migrations/0010_queue.sql")),
     (11, include_str!("migrations/0011_outcomes.sql")),
+    (12, include_str!("migrations/0012_interrupted.sql")),
+    (13, include_str!("migrations/0013_notices.sql")),
     (20, include_str!("migrations/0020_queue_order.sql")),
 ];
 

@@ -4,7 +4,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AnyConnection, Row};
 
-use super::{Store, StoreError, group::Entry, plan::instant};
+use super::{
+    Store, StoreError,
+    group::Entry,
+    notices::{News, Notice},
+    plan::instant,
+};
+use crate::domain::run::DeliveryState;
 
 /// How often it is said that a job still fails.
 const AGAIN: TimeDelta = TimeDelta::hours(24);
@@ -32,20 +38,101 @@ pub enum Change {
     },
 }
 
+/// How a run ended, as far as somebody may have to be told.
+#[derive(Debug, Clone, Copy)]
+pub struct RunOutcome<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// Its job.
+    pub job: &'a str,
+    /// Whether it failed; `None`: it says nothing of whether the job works.
+    pub has_failed: Option<bool>,
+}
+
 impl Store {
-    /// Notes the outcome of a run of a job; who is to be told.
+    /// Notes the outcome of a run of a job. What that changes is kept as a notice until somebody was
+    /// told.
     pub async fn note_outcome(
         &self,
+        outcome: RunOutcome<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Change, StoreError> {
+        self.enter(Noted { outcome, now }).await
+    }
+
+    pub(super) async fn insert_outcome(
+        &self,
+        tx: &mut AnyConnection,
+        outcome: RunOutcome<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Change, StoreError> {
+        let change = match outcome.has_failed {
+            Some(has_failed) => self.change_of(tx, outcome.job, has_failed, now).await?,
+            None => Change::None,
+        };
+        // Somebody must hear of each mail of which nobody knows whether it arrived
+        let may_be_in_doubt = change == Change::None && outcome.has_failed != Some(false);
+        let news = if may_be_in_doubt && self.is_in_doubt(tx, outcome.run).await? {
+            News::InDoubt
+        } else {
+            News::Outcome(change)
+        };
+        let run = outcome.run.to_owned();
+        self.insert_notice(tx, outcome.job, &Notice { run, news }, now)
+            .await?;
+        Ok(change)
+    }
+
+    async fn is_in_doubt(&self, tx: &mut AnyConnection, run: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT run_id FROM run_deliveries WHERE run_id = $1 AND state = $2 LIMIT 1";
+        let row = sqlx::query(sql)
+            .bind(run)
+            .bind(DeliveryState::Unknown.name())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
+        Ok(row.is_some())
+    }
+
+    async fn change_of(
+        &self,
+        tx: &mut AnyConnection,
         job: &str,
         has_failed: bool,
         now: DateTime<Utc>,
     ) -> Result<Change, StoreError> {
-        let outcome = Outcome {
-            job,
-            has_failed,
-            now,
+        let sql = "SELECT failures, since_ms, told_ms FROM outcomes WHERE job = $1";
+        let row = sqlx::query(sql)
+            .bind(job)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
+        let Some(row) = row else {
+            if has_failed {
+                self.set_outcome(tx, job, 1, now, now).await?;
+                return Ok(Change::Fails);
+            }
+            return Ok(Change::None);
         };
-        self.enter(outcome).await
+        let failures = self.count(&row, "failures")?;
+        let since = instant(row.try_get("since_ms").map_err(self.wrap())?);
+        let told = instant(row.try_get("told_ms").map_err(self.wrap())?);
+        let change = if !has_failed {
+            sqlx::query("DELETE FROM outcomes WHERE job = $1")
+                .bind(job)
+                .execute(&mut *tx)
+                .await
+                .map_err(self.wrap())?;
+            Change::Recovered { failures, since }
+        } else if now - told >= AGAIN {
+            let failures = failures + 1;
+            self.set_outcome(tx, job, failures, since, now).await?;
+            Change::StillFails { failures, since }
+        } else {
+            self.set_outcome(tx, job, failures + 1, since, told).await?;
+            Change::None
+        };
+        Ok(change)
     }
 
     async fn set_outcome(
@@ -71,54 +158,18 @@ impl Store {
     }
 }
 
-/// How a run of a job ended.
-struct Outcome<'a> {
-    job: &'a str,
-    has_failed: bool,
+/// The outcome of a run that ends.
+struct Noted<'a> {
+    outcome: RunOutcome<'a>,
     now: DateTime<Utc>,
 }
 
-impl Entry for Outcome<'_> {
+impl Entry for Noted<'_> {
     type Answer = Change;
 
     const READS_FIRST: bool = true;
 
     async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<Change, StoreError> {
-        let Self {
-            job,
-            has_failed,
-            now,
-        } = *self;
-        let sql = "SELECT failures, since_ms, told_ms FROM outcomes WHERE job = $1";
-        let row = sqlx::query(sql)
-            .bind(job)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(store.wrap())?;
-        let Some(row) = row else {
-            if has_failed {
-                store.set_outcome(tx, job, 1, now, now).await?;
-                return Ok(Change::Fails);
-            }
-            return Ok(Change::None);
-        };
-        let failures = store.count(&row, "failures")?;
-        let since = instant(row.try_get("since_ms").map_err(store.wrap())?);
-        let told = instant(row.try_get("told_ms").map_err(store.wrap())?);
-        if !has_failed {
-            sqlx::query("DELETE FROM outcomes WHERE job = $1")
-                .bind(job)
-                .execute(&mut *tx)
-                .await
-                .map_err(store.wrap())?;
-            return Ok(Change::Recovered { failures, since });
-        }
-        let failures = failures + 1;
-        if now - told >= AGAIN {
-            store.set_outcome(tx, job, failures, since, now).await?;
-            return Ok(Change::StillFails { failures, since });
-        }
-        store.set_outcome(tx, job, failures, since, told).await?;
-        Ok(Change::None)
+        store.insert_outcome(tx, self.outcome, self.now).await
     }
 }

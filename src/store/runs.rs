@@ -41,8 +41,10 @@ pub struct Running {
     pub alive_until: DateTime<Utc>,
     /// The `serve` that claimed it; `None`: it was begun by hand.
     pub runner: Option<String>,
-    /// The number of its claims.
+    /// The token of its runner.
     pub fence: i64,
+    /// How often it was taken from a runner that was lost.
+    pub deaths: i64,
     /// Whether somebody wants it cancelled.
     pub is_cancelled: bool,
 }
@@ -104,8 +106,8 @@ impl Store {
 
     /// Runs that count as running.
     pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
-        let sql = "SELECT id, job, trigger_name, process, alive_until_ms, runner, fence, cancel_ms
-            FROM runs WHERE state = 'running'";
+        let sql = "SELECT id, job, trigger_name, process, alive_until_ms, runner, fence, cancel_ms,
+            deaths FROM runs WHERE state = 'running'";
         let rows = sqlx::query(sql)
             .fetch_all(&self.pool)
             .await
@@ -124,6 +126,7 @@ impl Store {
             alive_until: instant(alive),
             runner: row.try_get("runner").map_err(self.wrap())?,
             fence: row.try_get("fence").map_err(self.wrap())?,
+            deaths: row.try_get("deaths").map_err(self.wrap())?,
             is_cancelled: cancelled.is_some(),
         })
     }

@@ -125,7 +125,8 @@ async fn a_run_comes_back_as_it_was_saved() {
         store
             .start_attempt("abc", at("2026-11-23T07:00:02Z"))
             .await
-            .unwrap(),
+            .unwrap()
+            .number,
         1
     );
     let mut run = record("abc", Trigger::Manual);
@@ -188,9 +189,10 @@ async fn of_sixteen_that_ask_at_once_one_sends() {
     let first = Store::open(&file).await.unwrap();
     create(&first, "a", Trigger::Manual).await;
     let second = Store::open(&file).await.unwrap();
+    create(&second, "b", Trigger::Manual).await;
     let asks = (0..16).map(|n| {
-        let store = if n % 2 == 0 { &first } else { &second };
-        async move { begin(store, "a", false, "2026-11-23T07:00:02Z").await }
+        let (store, run) = [(&first, "a"), (&second, "b")][n % 2];
+        async move { begin(store, run, false, "2026-11-23T07:00:02Z").await }
     });
     let answers = futures::future::join_all(asks).await;
     assert_eq!(
@@ -213,6 +215,7 @@ async fn a_mail_of_a_killed_run_is_unknown_and_not_sent_again_by_itself() {
         begin(&store, "a", false, "2026-11-23T07:00:02Z").await,
         Begin::Send(1)
     );
+    create(&store, "b", Trigger::Manual).await;
     // Two minutes later the run has given no sign of life
     for _ in 0..2 {
         let again = begin(&store, "b", false, "2026-11-23T07:03:00Z").await;
@@ -257,6 +260,35 @@ async fn a_sent_mail_stays_sent_and_a_refused_one_may_go_again() {
         message_id: "m2@x".to_owned(),
     };
     assert_eq!(begin(&store, "a", false, now).await, sent);
+}
+
+#[tokio::test]
+async fn nothing_is_handed_over_for_a_run_that_is_not_held_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.db");
+    let (store, other) = (
+        Store::open(&file).await.unwrap(),
+        Store::open(&file).await.unwrap(),
+    );
+    create(&store, "a", Trigger::Manual).await;
+    let now = at("2026-11-23T07:00:02Z");
+    let refuses = async |store: &Store, run: &str| {
+        let (key, id) = (key(), |number| format!("m{number}@x"));
+        let begun = store.begin_delivery(&key, handing(run, false), id, now);
+        let begun = begun.await.map(|_| ());
+        let named = store.set_mails(run, [(0, "mail")]).await;
+        let is_refused = |result| matches!(result, Err(StoreError::TakenOver { .. }));
+        (is_refused(begun), is_refused(named))
+    };
+    assert_eq!(refuses(&other, "a").await, (true, true));
+    assert_eq!(refuses(&store, "nobody").await, (true, true));
+    assert_eq!(refuses(&store, "a").await, (false, false));
+    let done = RunRecord {
+        state: RunState::Succeeded,
+        ..record("a", Trigger::Manual)
+    };
+    store.finish_run(&done, now).await.unwrap();
+    assert_eq!(refuses(&store, "a").await, (true, true));
 }
 
 #[tokio::test]

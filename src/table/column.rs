@@ -19,6 +19,9 @@ use crate::domain::query::ColumnType;
 /// The largest whole number up to which every one is a float of its own.
 const MAX_EXACT: u64 = 1 << 53;
 
+/// Whole numbers beyond 64 bits come as floats: from here on nobody knows what stood there.
+const MAX_FLOAT: f64 = 9_223_372_036_854_775_808.0;
+
 /// A value of a row as JSON has it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cell<'a> {
@@ -41,6 +44,8 @@ pub(super) struct ColumnBuilder {
     /// Filled up to the row before the one that is being pushed.
     values: Values,
     len: usize,
+    /// Rows up to the last that had it, be it as null.
+    filled: usize,
     /// Whether a row had it, be it as null.
     pub(super) is_present: bool,
 }
@@ -67,6 +72,7 @@ impl ColumnBuilder {
             name: column.name,
             kind: column.kind,
             len: 0,
+            filled: 0,
             is_present: false,
         }
     }
@@ -78,12 +84,13 @@ impl ColumnBuilder {
 
     /// Whether row `row` (from 0) has its value already.
     pub(super) fn is_filled(&self, row: usize) -> bool {
-        self.len > row
+        self.filled > row
     }
 
     /// Puts the value of row `row` (from 0), after nulls for the rows that lacked the column.
     pub(super) fn push(&mut self, row: usize, cell: Cell<'_>) -> Result<(), Misfit> {
         self.is_present = true;
+        self.filled = row + 1;
         if let Cell::Null = cell {
             return Ok(());
         }
@@ -105,6 +112,7 @@ impl ColumnBuilder {
     /// Drops the values since the last batch, and the type where they were the first to have one.
     pub(super) fn forget(&mut self, was_untyped: bool) {
         self.len = 0;
+        self.filled = 0;
         if was_untyped {
             self.kind = None;
         }
@@ -120,6 +128,7 @@ impl ColumnBuilder {
 
     /// The values so far, one a row, and an empty column again; `None` while it has no type.
     pub(super) fn take(&mut self, rows: usize) -> Option<(Field, ArrayRef)> {
+        self.filled = 0;
         if matches!(self.values, Values::Undecided) {
             return None;
         }
@@ -226,6 +235,7 @@ fn describe(cell: Cell<'_>) -> &'static str {
         Cell::Null => "null",
         Cell::Bool(_) => "boolean",
         Cell::Float(_) => "a number with a fraction or beyond 64 bits",
+        Cell::Text(text) if text.parse::<f64>().is_ok() => "text of a number",
         Cell::Large(_) => "a whole number beyond 2^53",
         Cell::Int(n) if n.unsigned_abs() > MAX_EXACT => "a whole number beyond 2^53",
         Cell::Int(_) => "a whole number",
@@ -265,8 +275,17 @@ fn to_f64(cell: Cell<'_>) -> Option<f64> {
     match cell {
         // Beyond 2^53 a float would silently be another number
         Cell::Int(value) if value.unsigned_abs() <= MAX_EXACT => Some(value as f64),
-        Cell::Float(value) => Some(value),
-        Cell::Text(text) => text.parse::<f64>().ok().filter(|f| f.is_finite()),
+        // So large, it may have been a whole number that JSON readers round
+        Cell::Float(value) if value.abs() < MAX_FLOAT => Some(value),
+        Cell::Text(text) => {
+            let is_whole = text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b == b'-' || b == b'+');
+            if is_whole {
+                return to_f64(Cell::Int(text.parse().ok()?));
+            }
+            text.parse::<f64>().ok().filter(|f| f.abs() < MAX_FLOAT)
+        }
         _ => None,
     }
 }

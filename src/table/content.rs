@@ -16,6 +16,11 @@ use super::SESSION_EVENTS;
 /// sixteenth and seventeenth digit (trap 14, measured); forty bits are twelve digits.
 const FLOAT_NOISE_BITS: u32 = 12;
 
+/// From here on those twelve digits would not tell one whole number from the next: whole numbers are
+/// compared as they are, and of others fifteen digits.
+const LARGE: f64 = 1_099_511_627_776.0;
+const LARGE_NOISE_BITS: u32 = 3;
+
 /// What the rows that it was told of say. Rows are a multiset: their hashes are added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Content {
@@ -97,8 +102,13 @@ fn add_column(hashes: &mut [u64], column: &dyn Array, seed: u64, is_events: bool
 fn without_noise(value: f64) -> u64 {
     // Minus zero is zero
     let bits = (value + 0.0).to_bits();
-    let half = 1 << (FLOAT_NOISE_BITS - 1);
-    bits.wrapping_add(half) >> FLOAT_NOISE_BITS
+    let noise = match value.abs() {
+        small if small < LARGE => FLOAT_NOISE_BITS,
+        whole if whole.fract() == 0.0 => return bits,
+        _ => LARGE_NOISE_BITS,
+    };
+    let half = 1 << (noise - 1);
+    bits.wrapping_add(half) >> noise
 }
 
 /// A list of events `[["id","time",…],…]` without the first text of each.
@@ -183,6 +193,20 @@ mod tests {
         for other in different {
             assert_ne!(content(&[other]), one);
         }
+    }
+
+    #[test]
+    fn large_numbers_are_told_apart_by_each_unit() {
+        let of = |value: f64| content(&[table(&[(Some("a"), value)])]);
+        for (one, other) in [
+            (4_000_000_000_001.0, 4_000_000_000_002.0),
+            (5_000_000_000_000_001.0, 5_000_000_000_000_002.0),
+            (4_000_000_000_001.25, 4_000_000_000_002.0),
+            (1_099_511_627_775.0, 1_099_511_627_776.0),
+        ] {
+            assert_ne!(of(one), of(other), "{one}");
+        }
+        assert_eq!(of(4_000_000_000_001.25), of(4_000_000_000_001.250_5));
     }
 
     #[test]

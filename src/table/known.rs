@@ -79,8 +79,9 @@ pub fn known_custom_columns(custom: &Custom, pins: &BTreeMap<String, ColumnType>
     let selects = custom.selects.iter().map(|select| {
         let known = match select.aggregate {
             Aggregate::Count | Aggregate::Uniq => Some(ColumnType::Int64),
-            Aggregate::Avg => Some(ColumnType::Float64),
-            Aggregate::Sum | Aggregate::Max | Aggregate::Min => None,
+            Aggregate::Avg | Aggregate::Sum => Some(ColumnType::Float64),
+            // Of instants too
+            Aggregate::Max | Aggregate::Min => None,
         };
         kind(&select.alias, known)
     });

@@ -51,7 +51,7 @@ pub struct TableBuilder {
     before: Before,
 }
 
-/// What was known before the page that is being read.
+/// What was known when the last batch was taken.
 #[derive(Debug, Default)]
 struct Before {
     columns: usize,
@@ -75,7 +75,18 @@ impl TableBuilder {
         for column in known.columns {
             table.add(column);
         }
+        table.remember();
         table
+    }
+
+    /// From here on rows can be forgotten.
+    fn remember(&mut self) {
+        self.before = Before {
+            columns: self.columns.len(),
+            untyped: (0..self.columns.len())
+                .filter(|at| self.columns[*at].kind().is_none())
+                .collect(),
+        };
     }
 
     /// Reads a page, a JSON array of row objects, as a batch. A column of nulls alone, of which
@@ -85,7 +96,7 @@ impl TableBuilder {
     /// # Errors
     /// The page is no such list, or a value does not fit its column.
     pub fn read_page(&mut self, page: &[u8]) -> Result<RecordBatch, TableError> {
-        let mut json = sonic_rs::Deserializer::from_slice(page);
+        let mut json = sonic_rs::Deserializer::from_slice(page).utf8_lossy();
         let read = row::PageSeed(self).deserialize(&mut json);
         if let Err(source) = read
             && !self.has_misfit()
@@ -104,12 +115,6 @@ impl TableBuilder {
     /// # Errors
     /// The JSON's own, or one where a value does not fit, which `end_page` then tells.
     pub fn read_rows<'de, A: SeqAccess<'de>>(&mut self, mut rows: A) -> Result<(), A::Error> {
-        self.before = Before {
-            columns: self.columns.len(),
-            untyped: (0..self.columns.len())
-                .filter(|at| self.columns[*at].kind().is_none())
-                .collect(),
-        };
         while rows.next_element_seed(row::RowSeed(self))?.is_some() {
             self.batch_rows += 1;
         }
@@ -183,6 +188,7 @@ impl TableBuilder {
     }
 
     fn take(&mut self) -> Result<RecordBatch, TableError> {
+        self.remember();
         let rows = std::mem::take(&mut self.batch_rows);
         self.rows += rows;
         let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = self

@@ -45,6 +45,45 @@ fn a_fraction_in_a_whole_column_names_row_value_and_remedy() {
 }
 
 #[test]
+fn a_number_that_no_float_holds_is_refused_in_whatever_spelling() {
+    let float = |value: &str| {
+        let page = format!(r#"[{{"v":{value}}}]"#);
+        table(&[("v", Some(ColumnType::Float64))], &page).is_ok()
+    };
+    for value in [
+        "9007199254740992",
+        r#""9007199254740992""#,
+        r#""-1.5e3""#,
+        r#""12.25""#,
+    ] {
+        assert!(float(value), "{value}");
+    }
+    for value in [
+        "9007199254740993",
+        r#""9007199254740993""#,
+        "18446744073709551616",
+        "-9223372036854775809",
+        r#""18446744073709551616""#,
+        r#""-""#,
+    ] {
+        assert!(!float(value), "{value}");
+    }
+}
+
+#[test]
+fn a_key_twice_is_refused_also_where_one_of_the_values_is_null() {
+    for row in [
+        r#"{"k":null,"k":"b"}"#,
+        r#"{"k":"b","k":null}"#,
+        r#"{"k":null,"k":null}"#,
+    ] {
+        assert!(table(&[], &format!("[{row}]")).is_err(), "{row}");
+        assert!(table(&[], &format!("[{{}},{row}]")).is_err(), "{row}");
+    }
+    assert!(table(&[], r#"[{"k":null},{"k":"b"},{"k":null}]"#).is_ok());
+}
+
+#[test]
 fn text_that_looks_like_a_number_stays_text() {
     let t = table(&[], r#"[{"v":"12"}]"#).unwrap();
     assert_eq!(t.column(0).as_string::<i32>().value(0), "12");

@@ -223,16 +223,7 @@ fn google_is_told_which_generation_a_write_replaces() {
         Some((200, headers, value.to_string()))
     });
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("account.json");
-    // How object_store is told to ask nobody for a token
-    let account =
-        r#"{"private_key": "", "private_key_id": "", "client_email": "", "disable_oauth": true}"#;
-    fs::write(&file, account).unwrap();
-    let access = BucketAccess {
-        endpoint: Some(url),
-        service_account: Some(file),
-        ..BucketAccess::default()
-    };
+    let access = google_access(folder.path(), url);
     let bench = Bench::of_bucket("gs://lake/prod", access);
     on_runtime(async {
         let there = bench.open();
@@ -249,6 +240,48 @@ fn google_is_told_which_generation_a_write_replaces() {
         let stale = put(b'4', first).await.unwrap_err();
         assert!(matches!(stale, ExportError::Conflict { .. }), "{stale:?}");
     });
+}
+
+fn google_access(folder: &Path, endpoint: String) -> BucketAccess {
+    let file = folder.join("account.json");
+    // How object_store is told to ask nobody for a token
+    let account =
+        r#"{"private_key": "", "private_key_id": "", "client_email": "", "disable_oauth": true}"#;
+    fs::write(&file, account).unwrap();
+    BucketAccess {
+        endpoint: Some(endpoint),
+        service_account: Some(file),
+        ..BucketAccess::default()
+    }
+}
+
+/// Google's multipart uploads are those of S3, by its own documentation ("XML API multipart uploads"), so
+/// a server for S3 takes them.
+#[test]
+fn google_takes_a_file_in_parts_and_one_that_breaks_leaves_nothing() {
+    let server = S3::start_open();
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::of_bucket(
+        "gs://lake/prod",
+        google_access(folder.path(), server.url.clone()),
+    );
+    let content = noise(50 * MIB);
+    on_runtime(async {
+        let there = bench.open();
+        there.publish(bench.stage(&content), "big").await.unwrap();
+        let measured = there.measure("big").await.unwrap().unwrap();
+        assert_eq!(measured, (content.len() as u64, hash(&content)));
+    });
+    assert_eq!(server.count("UploadPart"), content.len().div_ceil(8 * MIB));
+    server.judge(|operation, before| match (operation, before) {
+        ("UploadPart", 2..) => Fate::Break,
+        _ => Fate::Answer,
+    });
+    let other = bench.stage(&noise(40 * MIB));
+    on_runtime(bench.open().publish(other, "big")).unwrap_err();
+    assert!(fs::read(server.file("prod/big")).unwrap() == content);
+    assert_eq!(server.count("AbortMultipartUpload"), 1);
+    assert_eq!((bench.staged(), server.open_uploads()), (0, Vec::new()));
 }
 
 fn workspace(settings: &str, more: &str) -> TestWorkspace {
@@ -304,6 +337,47 @@ fn a_job_writes_to_a_bucket_verifies_it_and_writes_nothing_again() {
     assert!(problem.contains("SHA-256"), "{document:#}");
     let (code, gaps) = workspace.json(&["gaps", "nightly", "--sandbox"]);
     assert_eq!(gaps["gaps"][0]["unit"], "2026-11-20", "{code} {gaps:#}");
+}
+
+#[test]
+fn files_whose_manifest_never_came_go_when_the_job_does_not_write_them_any_more() {
+    let s3 = S3::start();
+    let there = workspace(&s3.settings(), "");
+    let run = || there.json(&["run", "nightly", "--sandbox", "--at", "2026-11-20"]);
+    assert_eq!(run().0, 0);
+    let before = files_under(&s3.file("prod"));
+    let job = fs::read_to_string(there.path().join("jobs/nightly.yaml")).unwrap();
+    let other = job.replace(" }]", ", path: 'other/{{ query }}/{{ date }}' }]");
+    there.write("jobs/nightly.yaml", &other);
+    // What is to be put, and two files; then nothing more
+    s3.judge(|operation, before| match (operation, before) {
+        ("PutObject", 3..) => Fate::Refuse(S3ErrorCode::AccessDenied),
+        _ => Fate::Answer,
+    });
+    let (code, document) = run();
+    assert_ne!(code, 0, "{document:#}");
+    assert_eq!(files_under(&s3.file("prod/other")).len(), 2);
+    s3.judge(|_, _| Fate::Answer);
+    there.write("jobs/nightly.yaml", &job);
+    assert_eq!(run().0, 0);
+    assert_eq!(files_under(&s3.file("prod")), before);
+}
+
+/// The paths of all files below a folder.
+fn files_under(folder: &Path) -> Vec<std::path::PathBuf> {
+    let (mut open, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 #[test]

@@ -55,7 +55,7 @@ async fn engine(workspace: &TestWorkspace, url: &str) -> Engine {
         gzip: true,
         user_agent: "databuddy-jobs/test".to_owned(),
     };
-    let client = Client::new(options, clock.clone()).unwrap();
+    let client = Client::new(options, clock.clone());
     let project = load(
         workspace.path(),
         &Environment::from_pairs([]),

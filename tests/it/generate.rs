@@ -28,6 +28,7 @@ fn systemd_takes_the_unit() {
     for line in [
         "Type=notify",
         "WatchdogSec=60",
+        "ExecReload=/bin/kill -HUP $MAINPID",
         "RestartPreventExitStatus=2",
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",

@@ -166,6 +166,77 @@ fn lookback_restates_days_and_settle_decides_when_they_are_final() {
     assert_eq!(manifest("2026-11-20")["final"], true);
 }
 
+#[test]
+fn a_file_that_is_gone_and_a_manifest_that_is_broken_are_gaps_and_hide_no_others() {
+    let workspace = lake(&["2026-11-20", "2026-11-21"], "");
+    let gone = "lake/summary/website_id=web_acme_tiny/day=2026-11-19/data.parquet";
+    fs::remove_file(workspace.path().join(gone)).unwrap();
+    workspace.write("lake/_manifests/nightly/2026-11-18.json", "{");
+    let (code, document) = workspace.json(&["gaps", "nightly", "--sandbox"]);
+    let gaps = document["gaps"].as_array().unwrap();
+    let why = |unit: &str| {
+        let gap = gaps.iter().find(|gap| gap["unit"] == unit);
+        gap.unwrap()["why"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(code, 1, "{document:#}");
+    assert!(
+        why("2026-11-19").contains("summary/website_id"),
+        "{document:#}"
+    );
+    assert!(why("2026-11-18").contains("cannot be read"), "{document:#}");
+    let (code, document) = workspace.json(&["verify", "nightly", "--sandbox"]);
+    assert_eq!(
+        (code, document["problems"].as_array().unwrap().len()),
+        (1, 2),
+        "{document:#}"
+    );
+    fs::remove_file(
+        workspace
+            .path()
+            .join("lake/_manifests/nightly/2026-11-18.json"),
+    )
+    .unwrap();
+    let range = ["--from", "2026-11-19", "--to", "2026-11-20"];
+    let args = [&["backfill", "nightly", "--sandbox"][..], &range].concat();
+    let (code, document) = workspace.json(&args);
+    assert_eq!((code, &document["skipped"]), (0, &json!(1)), "{document:#}");
+    assert!(workspace.path().join(gone).exists());
+}
+
+#[test]
+fn no_file_is_without_columns() {
+    let workspace = TestWorkspace::empty();
+    let custom = |name: &str, more: &str| {
+        format!(
+            "{{ name: {name}, custom: {{ table: events, selects: [{{ field: time_on_page, aggregate: max }}]{more} }} }}"
+        )
+    };
+    let job = format!(
+        "preset: yesterday\nwebsites: [web_acme_tiny]\nqueries: [{}, {}]\nexports: [{{ format: parquet, to: lake }}, {{ format: csv, to: text }}]\n",
+        custom("one_row", ""),
+        custom("no_row", ", group_by: [path]"),
+    );
+    workspace.write("jobs/nightly.yaml", &job);
+    // The sandbox has nothing of that day, and nobody knows what such a column holds
+    run(&workspace, "2026-01-02");
+    let (code, document) = workspace.json(&["verify", "nightly", "--sandbox"]);
+    assert_eq!((code, &document["files"]), (0, &json!(4)), "{document:#}");
+    // A day that says it, and again one that does not
+    run(&workspace, "2026-11-20");
+    run(&workspace, "2026-01-03");
+    let names = |query: &str, day: &str| {
+        let path = format!("text/{query}/website_id=web_acme_tiny/day={day}/data.csv");
+        let text = fs::read_to_string(workspace.path().join(path)).unwrap();
+        text.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(names("no_row", "2026-01-01"), "query");
+    let known = names("no_row", "2026-11-19");
+    assert!(known.starts_with("path,"), "{known}");
+    assert_eq!(names("no_row", "2026-01-02"), known);
+    let (code, document) = workspace.json(&["verify", "nightly", "--sandbox"]);
+    assert_eq!((code, &document["files"]), (0, &json!(12)), "{document:#}");
+}
+
 /// A lake whose job has changed its export since the first night.
 fn changed(export: &str) -> TestWorkspace {
     let workspace = lake(&["2026-11-20"], "");

@@ -1,11 +1,17 @@
 //! Mails against a server that breaks off, falls silent or refuses at each stage, and a program that is
 //! killed there: nobody gets one twice, nobody is lost in silence, and the ledger says what is true.
 
-use std::{path::Path, process::Stdio};
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::Value;
 
 use crate::{
+    server,
     smtp_sink::{Deed, Fault, Sink, Stage},
     workspace::TestWorkspace,
 };
@@ -25,6 +31,11 @@ const STAGES: [Stage; 10] = [
 
 /// The weekly report of one website, to these addresses.
 fn workspace(sink: &Sink, to: &[String]) -> TestWorkspace {
+    workspace_of(sink, to, "")
+}
+
+/// The same, with something after the address of the mail server.
+fn workspace_of(sink: &Sink, to: &[String], end: &str) -> TestWorkspace {
     let workspace = TestWorkspace::with_examples();
     let job = format!(
         "preset: last_iso_week\nwebsites: [web_acme_docs]\nqueries: [summary, pages, traffic, countries, device_types]\n\
@@ -33,7 +44,7 @@ fn workspace(sink: &Sink, to: &[String]) -> TestWorkspace {
     );
     workspace.write("jobs/mail.yaml", &job);
     let settings = format!(
-        "mail: {{ url: 'smtp://ann:secret@127.0.0.1:{}', from: 'reports@example.org' }}\n",
+        "mail: {{ url: 'smtp://ann:secret@127.0.0.1:{}{end}', from: 'reports@example.org' }}\n",
         sink.port
     );
     workspace.write("databuddy-jobs.yaml", &settings);
@@ -125,6 +136,64 @@ fn a_connection_that_breaks_off_anywhere_costs_nobody_a_mail_and_gives_nobody_tw
 }
 
 #[test]
+fn a_server_that_falls_silent_anywhere_is_left_in_time_and_nobody_gets_two() {
+    for stage in STAGES {
+        let sink = Sink::start(once(stage, Deed::Hang));
+        let workspace = workspace_of(&sink, &three(), "?timeout=1");
+        let (code, first) = run(&workspace, &["run", "mail"]);
+        let said = first["error"].as_str().unwrap_or_default();
+        match stage {
+            // All of a small message was written, and nobody knows how much of it arrived
+            Stage::InData | Stage::AfterDot => {
+                assert_eq!((code, states(&first)), (3, vec!["unknown", "sent", "sent"]));
+                assert!(said.contains("did not answer within 1 s"), "{said}");
+            }
+            // This sink offers no TLS that works
+            Stage::StartTls => assert_eq!(states(&first), ["pending"; 3], "{first:#}"),
+            _ => assert_eq!((code, states(&first)), (0, vec!["sent"; 3]), "{stage:?}"),
+        }
+        let taken = sink.taken().len();
+        run(&workspace, &["run", "mail"]);
+        let expected = if stage == Stage::StartTls { 0 } else { taken };
+        assert_eq!(sink.taken().len(), expected, "{stage:?}: sent again");
+        for to in three() {
+            assert!(sink.count(&to) <= 1, "{stage:?}: {to}");
+        }
+    }
+}
+
+#[test]
+fn a_slow_server_is_waited_for_and_a_silent_one_leaves_the_mail_for_later() {
+    let slow = STAGES.map(|stage| Fault {
+        stage,
+        deed: Deed::Slow(Duration::from_millis(150)),
+        time: 1,
+    });
+    let slow = slow
+        .into_iter()
+        .filter(|fault| fault.stage != Stage::StartTls);
+    let sink = Sink::start(slow.collect());
+    let workspace = workspace(&sink, &three());
+    let (code, first) = run(&workspace, &["run", "mail"]);
+    assert_eq!((code, states(&first)), (0, vec!["sent"; 3]), "{first:#}");
+    assert_eq!((sink.taken().len(), sink.connections()), (3, 1));
+
+    let silent = Sink::start(vec![Fault {
+        stage: Stage::Connect,
+        deed: Deed::Hang,
+        time: 0,
+    }]);
+    let workspace = workspace_of(&silent, &three(), "?timeout=1");
+    let (code, run) = run(&workspace, &["run", "mail"]);
+    assert_eq!((code, states(&run)), (75, vec!["pending"; 3]), "{run:#}");
+    let error = run["error"].as_str().unwrap();
+    assert!(
+        error.contains("did not answer at the greeting within 1 s"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_program_that_is_killed_anywhere_loses_no_mail_and_sends_none_twice() {
     for stage in STAGES {
         let sink = Sink::start(once(stage, Deed::Hang));
@@ -165,6 +234,64 @@ fn a_program_that_is_killed_anywhere_loses_no_mail_and_sends_none_twice() {
     }
 }
 
+/// An address that takes JSON, and what it took.
+fn hook() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let taken: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let tell = Arc::clone(&taken);
+    let url = server::serve(move |request: &server::Request| {
+        tell.lock().unwrap().push(request.body.clone());
+        server::json(200, &Value::Null)
+    });
+    (url, taken)
+}
+
+fn tell_failures(workspace: &TestWorkspace, url: &str) {
+    let job = std::fs::read_to_string(workspace.path().join("jobs/mail.yaml")).unwrap();
+    let job = format!("{job}on_failure: [{{ webhook: '{url}/' }}]\n");
+    workspace.write("jobs/mail.yaml", &job);
+}
+
+#[test]
+fn a_mail_in_doubt_of_a_killed_run_is_told_by_the_next_run_of_whatever_days() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Hang));
+    let workspace = workspace(&sink, &three());
+    let (url, taken) = hook();
+    tell_failures(&workspace, &url);
+    kill_at_silence(&workspace, &sink);
+    // It is found by a command that tells nobody
+    let killed = latest(&workspace);
+    assert_eq!(
+        (states(&killed)[0], taken.lock().unwrap().len()),
+        ("unknown", 0)
+    );
+    for _ in 0..2 {
+        let (code, _) = run(&workspace, &["run", "mail", "--at", "2026-03-02"]);
+        assert_eq!(code, 0);
+    }
+    let taken = taken.lock().unwrap();
+    let subjects: Vec<&Value> = taken.iter().map(|body| &body["subject"]).collect();
+    assert_eq!(subjects, ["mail fails"]);
+    assert_eq!(taken[0]["run"], killed["id"]);
+    let error = taken[0]["error"].as_str().unwrap();
+    assert!(error.contains("may have been sent"), "{error}");
+}
+
+#[test]
+fn a_mail_in_doubt_is_told_also_while_the_job_fails_anyway() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Drop));
+    let workspace = workspace(&sink, &three());
+    let (url, taken) = hook();
+    tell_failures(&workspace, &url);
+    for _ in 0..2 {
+        let (code, run) = run(&workspace, &["run", "mail"]);
+        assert_eq!((code, states(&run)[0]), (3, "unknown"));
+    }
+    let taken = taken.lock().unwrap();
+    let subjects: Vec<&Value> = taken.iter().map(|body| &body["subject"]).collect();
+    let doubt = "mail does not know whether a mail arrived";
+    assert_eq!(subjects, ["mail fails", doubt]);
+}
+
 #[test]
 fn of_200_recipients_one_is_in_doubt_after_a_kill_and_resend_settles_it() {
     let everybody: Vec<String> = (1..=200).map(|n| format!("r{n}@example.org")).collect();
@@ -203,6 +330,33 @@ fn of_200_recipients_one_is_in_doubt_after_a_kill_and_resend_settles_it() {
     let (code, none) = workspace.json(&["resend", id, "--unknown", "--sandbox"]);
     assert_eq!((code, none["runs"].as_array().unwrap().len()), (0, 0));
     assert_eq!(sink.count("r100@example.org"), 2);
+}
+
+#[test]
+fn what_was_sent_before_is_shown_as_sent_while_the_mail_server_is_down() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Drop));
+    let mut to = three();
+    let workspace = workspace(&sink, &to);
+    let (_, first) = run(&workspace, &["run", "mail"]);
+    assert_eq!(states(&first), ["unknown", "sent", "sent"]);
+    to.push("dan@example.org".to_owned());
+    let job = std::fs::read_to_string(workspace.path().join("jobs/mail.yaml")).unwrap();
+    let job = job.replace("attempts: 3", "attempts: 2");
+    let job = job.replace(&three().join(", "), &to.join(", "));
+    workspace.write("jobs/mail.yaml", &job);
+    let settings = "mail: { url: 'smtp://127.0.0.1:1', from: 'reports@example.org' }\n";
+    workspace.write("databuddy-jobs.yaml", settings);
+    let (code, second) = run(&workspace, &["run", "mail"]);
+    let expected = ["unknown", "already_sent", "already_sent", "pending"];
+    assert_eq!(
+        (code, states(&second)),
+        (3, expected.to_vec()),
+        "{second:#}"
+    );
+    let ids = |run: &Value, place: usize| run["deliveries"][place]["message_id"].clone();
+    assert_eq!(ids(&second, 1), ids(&first, 1));
+    let error = second["deliveries"][3]["error"].as_str().unwrap();
+    assert!(error.contains("127.0.0.1:1"), "{error}");
 }
 
 #[test]

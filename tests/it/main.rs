@@ -5,10 +5,12 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod answers;
 mod api;
 mod backfill;
 mod buckets;
 mod campaign;
+mod channels;
 mod columns;
 mod commands;
 mod config;

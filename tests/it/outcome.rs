@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     failures::{api, rows},
     server::{self, Request},
+    smtp_sink::{Deed, Fault, Sink, Stage},
     workspace::TestWorkspace,
 };
 
@@ -148,6 +149,119 @@ fn a_run_stands_where_nobody_can_be_told() {
         said.contains("the address of `ping` was not told") && !said.contains("s3cret"),
         "{said}"
     );
+}
+
+#[test]
+fn a_run_that_took_too_long_is_told_as_one_that_failed() {
+    let (others, taken) = hooks_server(&Arc::new(AtomicBool::new(true)));
+    let hooks = format!("timeout: 1s\non_failure: [{{ webhook: '{others}/' }}]");
+    let nobody = api(|_| None);
+    let workspace = workspace(&nobody, &nobody, &hooks);
+    let (_, document) = workspace.json(&["run", "export"]);
+    let run = &document["runs"][0];
+    assert_eq!(run["state"], "cancelled", "{run:#}");
+    assert!(run["error"].as_str().unwrap().contains("`timeout` (1 s)"));
+    assert_eq!(*taken.lock().unwrap(), ["export fails"]);
+}
+
+#[test]
+fn of_several_addresses_one_that_is_refused_keeps_the_others_from_nothing() {
+    let refusal = Fault {
+        stage: Stage::Rcpt,
+        deed: Deed::Answer("550 5.1.1 no such user"),
+        time: 2,
+    };
+    let sink = Sink::start(vec![refusal]);
+    let url = api(|_| {
+        let answer = json!({ "success": false, "error": "no", "code": "FORBIDDEN" });
+        server::json(403, &answer)
+    });
+    let to = ["ann", "bob", "cem"].map(|name| format!("{name}@example.org"));
+    let hooks = format!("on_failure: [{{ email: [{}] }}]", to.join(", "));
+    let workspace = workspace(&url, &url, &hooks);
+    let settings = std::fs::read_to_string(workspace.path().join("databuddy-jobs.yaml")).unwrap();
+    let settings = settings.replace("dir:out/mail", &format!("smtp://127.0.0.1:{}", sink.port));
+    workspace.write("databuddy-jobs.yaml", &settings);
+    for _ in 0..2 {
+        let output = workspace.run(&["run", "export"]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = to.each_ref().map(|to| sink.count(to));
+        assert_eq!(told, [1, 0, 1], "who was told is not told again");
+    }
+}
+
+#[test]
+fn where_the_only_address_is_refused_nobody_was_told() {
+    let refusal = Fault {
+        stage: Stage::Rcpt,
+        deed: Deed::Answer("550 5.1.1 no such user"),
+        time: 1,
+    };
+    let sink = Sink::start(vec![refusal]);
+    let url = api(|_| {
+        let answer = json!({ "success": false, "error": "no", "code": "FORBIDDEN" });
+        server::json(403, &answer)
+    });
+    let workspace = workspace(&url, &url, "on_failure: [{ email: [ann@example.org] }]");
+    let settings = std::fs::read_to_string(workspace.path().join("databuddy-jobs.yaml")).unwrap();
+    let settings = settings.replace("dir:out/mail", &format!("smtp://127.0.0.1:{}", sink.port));
+    workspace.write("databuddy-jobs.yaml", &settings);
+    for told in [0, 1, 1] {
+        assert_eq!(workspace.json(&["run", "export"]).0, 1);
+        assert_eq!(sink.count("ann@example.org"), told);
+    }
+}
+
+/// A server of webhooks that is away until the flag says otherwise, and the subjects that it took.
+fn hooks_server(is_up: &Arc<AtomicBool>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let taken: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (tell, is_up) = (Arc::clone(&taken), Arc::clone(is_up));
+    let url = server::serve(move |request: &Request| {
+        if !is_up.load(Ordering::Relaxed) {
+            return server::json(500, &json!({}));
+        }
+        let subject = request.body["subject"].as_str().unwrap().to_owned();
+        tell.lock().unwrap().push(subject);
+        server::json(200, &json!({}))
+    });
+    (url, taken)
+}
+
+#[test]
+fn what_nobody_could_be_told_is_told_at_the_next_outcome_and_once() {
+    let (is_broken, is_up) = (Arc::new(AtomicBool::new(true)), Arc::default());
+    let broken = Arc::clone(&is_broken);
+    let url = api(move |request| {
+        if broken.load(Ordering::Relaxed) {
+            let answer = json!({ "success": false, "error": "no", "code": "FORBIDDEN" });
+            return server::json(403, &answer);
+        }
+        rows(request)
+    });
+    let (others, taken) = hooks_server(&is_up);
+    let hooks = format!(
+        "on_failure: [{{ webhook: '{others}/f' }}]\non_recovery: [{{ webhook: '{others}/r' }}]"
+    );
+    let workspace = workspace(&url, &url, &hooks);
+    for _ in 0..2 {
+        assert_eq!(workspace.json(&["run", "export"]).0, 1);
+    }
+    assert!(taken.lock().unwrap().is_empty());
+    is_up.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(workspace.json(&["run", "export"]).0, 1);
+        assert_eq!(*taken.lock().unwrap(), ["export fails"]);
+    }
+    is_up.store(false, Ordering::Relaxed);
+    is_broken.store(false, Ordering::Relaxed);
+    assert_eq!(workspace.json(&["run", "export"]).0, 0);
+    assert_eq!(taken.lock().unwrap().len(), 1);
+    is_up.store(true, Ordering::Relaxed);
+    assert_eq!(workspace.json(&["run", "export"]).0, 0);
+    let taken = taken.lock().unwrap();
+    assert_eq!(taken.len(), 2);
+    let after = "export works again, after 4 failed runs since ";
+    assert!(taken[1].starts_with(after), "{taken:?}");
 }
 
 #[test]

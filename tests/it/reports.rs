@@ -624,9 +624,80 @@ fn rows_are_attached_up_to_the_limit_and_the_exported_file_is_named_beyond_it() 
         .map(|(_, text)| text)
         .find(|text| text.contains("link="))
         .unwrap();
+    let link = text.split("link=").nth(1).unwrap().trim();
+    let place = url::Url::parse(link).unwrap().to_file_path().unwrap();
     assert!(
-        text.contains("attached=false rows=1 link=out/lake/pages/website_id=web_"),
+        text.contains("attached=false rows=1 link=file:///"),
         "{text}"
+    );
+    let there = fs::read_to_string(place).unwrap();
+    assert!(there.contains("/of/2026-11-16"), "{there}");
+}
+
+/// The text of a part of a workbook.
+fn part_of(workbook: &[u8], name: &str) -> String {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(workbook)).unwrap();
+    std::io::read_to_string(archive.by_name(name).unwrap()).unwrap()
+}
+
+#[test]
+fn a_workbook_arrives_with_typed_columns_a_fixed_header_and_its_own_name() {
+    let url = server::serve(|request| {
+        let rows = |_: &str, name: &str, start: &str| match name {
+            "top_pages" => json!([
+                { "date": "2026-11-17", "name": "=1+1", "visitors": 12, "bounce_rate": 37.5 },
+                { "date": "2026-11-18", "name": "/مرحبا 🚀", "visitors": "7", "bounce_rate": null },
+            ]),
+            name => self::rows("", name, start),
+        };
+        let (status, headers, body) = answer(request, &rows, &Mutex::default())?;
+        Some((
+            status,
+            headers,
+            body.replace("old.example", "bücher.example"),
+        ))
+    });
+    let keys = format!("{TO}    attach: [{{ query: pages, format: xlsx }}]\n");
+    let workspace = workspace(&url, &keys);
+    let (code, document) = workspace.json(&["run", "mail", "--website", "web_old"]);
+    assert_eq!(code, 0, "{document:#}");
+    let files = workspace.files("out/mail").into_iter();
+    let mut files = files.filter(|file| file.extension().is_some_and(|e| e == "eml"));
+    let raw = fs::read(workspace.path().join(files.next().unwrap())).unwrap();
+    let mail = MessageParser::default().parse(&raw).unwrap();
+    let file = mail.attachment(0).unwrap();
+    assert_eq!(
+        file.attachment_name(),
+        Some("pages_bücher.example_2026-11-16_2026-11-22.xlsx")
+    );
+    let text = String::from_utf8_lossy(&raw);
+    assert!(text.contains("name=\"pages_b_cher.example_2026-11-16_2026-11-22.xlsx\""));
+    let kind = file.content_type().unwrap();
+    assert!(kind.subtype().unwrap().ends_with("spreadsheetml.sheet"));
+
+    let sheet = part_of(file.contents(), "xl/worksheets/sheet1.xml");
+    let cell = |place: &str| {
+        let from = sheet.find(&format!("<c r=\"{place}\"")).unwrap();
+        sheet[from..].split("</c>").next().unwrap().to_owned()
+    };
+    // 17 November 2026 in Excel's days, with the style of a date; numbers; texts, never formulas
+    assert!(
+        cell("A2").contains("<v>46343</v>") && cell("A2").contains(" s=\""),
+        "{sheet}"
+    );
+    assert!(cell("B2").contains("t=\"s\""), "{sheet}");
+    assert!(cell("C2").contains("<v>12</v>") && !cell("C2").contains("t=\"s\""));
+    assert!(cell("C3").contains("<v>7</v>") && cell("D2").contains("<v>37.5</v>"));
+    assert!(
+        !sheet.contains("<f>") && !sheet.contains("r=\"D3\""),
+        "{sheet}"
+    );
+    assert!(sheet.contains("state=\"frozen\"") && sheet.contains("ySplit=\"1\""));
+    assert!(sheet.contains("customWidth=\"1\""), "{sheet}");
+    let texts = part_of(file.contents(), "xl/sharedStrings.xml");
+    assert!(
+        texts.contains("/مرحبا 🚀") && texts.contains("=1+1"),
+        "{texts}"
     );
 }
 

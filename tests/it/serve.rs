@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     failures::{api, rows},
+    server,
     workspace::TestWorkspace,
 };
 
@@ -402,6 +403,69 @@ fn job_files_are_taken_up_changed_and_dropped_while_the_service_runs() {
     assert_eq!(service.end(), Some(0));
 }
 
+#[test]
+fn a_job_file_that_would_write_the_files_of_another_job_waits_until_it_does_not() {
+    let workspace = workspace(&api(rows));
+    workspace.write("jobs/one.yaml", &job(EACH_SECOND, "one"));
+    let service = Service::start(&workspace);
+    wait_for(&workspace, |runs| !of(runs, "job", "one").is_empty());
+    workspace.write("jobs/two.yaml", &job(EACH_SECOND, "one"));
+    let said = service.hear("its last good version is used");
+    for words in ["jobs/two.yaml:4:", "the job `one` would write"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    // What is logged first is seen there a little later
+    let wait_for_broken = |count: usize| {
+        let line = format!("databuddy_jobs_jobs_broken {count}\n");
+        while !service.get("/metrics", None).1.contains(&line) {}
+    };
+    wait_for_broken(1);
+    workspace.write("jobs/one.yaml", &job(EACH_SECOND, "elsewhere"));
+    let seen = workspace_of(&workspace);
+    wait_for(&seen, |runs| !of(runs, "job", "two").is_empty());
+    wait_for_broken(0);
+    assert_eq!(service.end(), Some(0));
+    let own = |path: &std::path::PathBuf| path.starts_with("out/one/_manifests/two");
+    assert!(workspace.files("out/one").iter().any(own));
+}
+
+#[test]
+fn settings_are_read_again_on_a_signal_and_what_needs_a_restart_is_named() {
+    let url = api(rows);
+    let workspace = workspace(&url);
+    let settings = |url: &str, folder: &str| {
+        format!(
+            "api: {{ url: '{url}', key: k }}\nmail: {{ url: 'dir:out/{folder}', from: jobs@example.org }}\n"
+        )
+    };
+    workspace.write("databuddy-jobs.yaml", &settings(&url, "one"));
+    let keys = format!("{EACH_SECOND}\non_success: [{{ email: [ops@example.org] }}]");
+    workspace.write("jobs/due.yaml", &job(&keys, "due"));
+    let service = Service::start(&workspace);
+    let wait_for_mail = |folder: &str| {
+        while workspace.files(folder).is_empty() {
+            let _ = service.get("/healthz", None);
+        }
+    };
+    wait_for_mail("out/one");
+    // Another address is not gone to while the service runs
+    let other = settings("http://127.0.0.1:1", "two");
+    workspace.write("databuddy-jobs.yaml", &other);
+    service.signal("-HUP");
+    let line = service.hear("needs a restart");
+    assert!(line.contains("api.url"), "{line}");
+    service.hear("the settings were read again");
+    wait_for_mail("out/two");
+    workspace.write("databuddy-jobs.yaml", "mail: { url: 3 }\n");
+    service.signal("-HUP");
+    service.hear("the settings are broken: those before stay");
+    workspace.write("databuddy-jobs.yaml", &settings(&url, "three"));
+    service.signal("-HUP");
+    service.hear("the settings were read again");
+    wait_for_mail("out/three");
+    assert_eq!(service.end(), Some(0));
+}
+
 /// The same store, seen by a project whose job files are whole.
 fn workspace_of(workspace: &TestWorkspace) -> TestWorkspace {
     let other = TestWorkspace::empty();
@@ -499,6 +563,129 @@ fn a_run_by_hand_is_left_to_the_service() {
 }
 
 #[test]
+fn what_waits_of_a_job_whose_file_went_while_nothing_ran_is_cancelled() {
+    let workspace = workspace(&api(rows));
+    for name in ["gone", "kept"] {
+        workspace.write(&format!("jobs/{name}.yaml"), &job("", name));
+        assert_eq!(workspace.json(&["run", name, "--queue"]).0, 0);
+    }
+    std::fs::remove_file(workspace.path().join("jobs/gone.yaml")).unwrap();
+    let service = Service::start(&workspace);
+    let over = |run: &Value| run["state"] != "queued" && run["state"] != "running";
+    let runs = wait_for(&workspace, |runs| runs.iter().all(over));
+    let (gone, kept) = (of(&runs, "job", "gone")[0], of(&runs, "job", "kept")[0]);
+    assert_eq!(kept["state"], "succeeded");
+    assert_eq!(
+        (&gone["state"], &gone["error"]),
+        (&"cancelled".into(), &"its job has no file any more".into())
+    );
+    assert_eq!(service.end(), Some(0));
+}
+
+#[test]
+fn what_nobody_could_be_told_is_told_while_the_service_runs() {
+    let (tell, told) = mpsc::channel();
+    let is_up = std::sync::Arc::new(AtomicBool::new(false));
+    let up = std::sync::Arc::clone(&is_up);
+    let hook = server::serve(move |request: &server::Request| {
+        if up.load(Ordering::Relaxed) {
+            let _ = tell.send(request.body["subject"].as_str().unwrap().to_owned());
+        }
+        server::json(
+            if up.load(Ordering::Relaxed) { 200 } else { 500 },
+            &Value::Null,
+        )
+    });
+    let workspace = workspace(&api(|_| {
+        let answer = serde_json::json!({ "success": false, "error": "no", "code": "FORBIDDEN" });
+        server::json(403, &answer)
+    }));
+    let keys = format!("on_failure: [{{ webhook: '{hook}/' }}]");
+    workspace.write("jobs/by-hand.yaml", &job(&keys, "by-hand"));
+    assert_eq!(workspace.json(&["run", "by-hand"]).0, 1);
+    is_up.store(true, Ordering::Relaxed);
+    // A minute later
+    sql(&workspace, &["UPDATE notices SET due_ms = due_ms - 60000"]);
+    let service = Service::start(&workspace);
+    assert_eq!(told.recv().unwrap(), "by-hand fails");
+    assert_eq!(service.end(), Some(0));
+    assert!(told.try_recv().is_err(), "it is told once");
+}
+
+#[test]
+fn a_run_that_was_taken_from_here_is_not_taken_up_before_it_has_ended_here() {
+    let (tell, told) = mpsc::channel();
+    let workspace = workspace(&api(move |request| {
+        if request.body.to_string().contains("2026-01-05") {
+            let _ = tell.send(());
+            return None;
+        }
+        rows(request)
+    }));
+    let settings = std::fs::read_to_string(workspace.path().join("databuddy-jobs.yaml")).unwrap();
+    // It does not notice during the test
+    let settings = format!("{settings}runner: {{ lease: 1h }}\n");
+    workspace.write("databuddy-jobs.yaml", &settings);
+    let days = "window: { start: 2026-01-05, end: 2026-01-05 }";
+    let slow = job("", "slow").replace("preset: yesterday", days);
+    workspace.write("jobs/slow.yaml", &slow);
+    workspace.write("jobs/beside.yaml", &job(EACH_SECOND, "beside"));
+    workspace.json(&["run", "slow", "--queue"]);
+    let service = Service::start(&workspace);
+    told.recv().unwrap();
+    // As if its runner were cut off
+    let queued =
+        "UPDATE runs SET state = 'queued', fence = fence + 1, runner = NULL, process = NULL,
+        not_before_ms = 0 WHERE job = 'slow'";
+    sql(&workspace, &[queued]);
+    let ended = |runs: &[Value]| {
+        let beside = of(runs, "job", "beside");
+        beside
+            .iter()
+            .filter(|run| run["state"] == "succeeded")
+            .count()
+    };
+    let before = ended(&wait_for(&workspace, |_| true));
+    let runs = wait_for(&workspace, |runs| ended(runs) >= before + 3);
+    assert_eq!(of(&runs, "job", "slow")[0]["state"], "queued");
+    assert!(told.try_recv().is_err());
+    // Another runner may take it up
+    let other = Service::start(&workspace);
+    told.recv().unwrap();
+    drop((service, other));
+}
+
+#[test]
+fn a_run_by_hand_that_was_killed_is_told_by_the_service() {
+    let (tell, told) = mpsc::channel();
+    let hook = server::serve(move |request: &server::Request| {
+        let _ = tell.send(request.body.clone());
+        server::json(200, &Value::Null)
+    });
+    let (begin, begun) = mpsc::channel();
+    let workspace = workspace(&api(move |_| {
+        let _ = begin.send(());
+        None
+    }));
+    let keys = format!("on_failure: [{{ webhook: '{hook}/' }}]");
+    workspace.write("jobs/by-hand.yaml", &job(&keys, "by-hand"));
+    let mut run = workspace.command(&["run", "by-hand"]).spawn().unwrap();
+    begun.recv().unwrap();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let service = Service::start(&workspace);
+    let body = told.recv().unwrap();
+    assert_eq!(body["subject"], "by-hand fails");
+    assert!(
+        body["error"]
+            .as_str()
+            .unwrap()
+            .contains("was stopped before")
+    );
+    assert_eq!(service.end(), Some(0));
+}
+
+#[test]
 fn a_run_that_was_killed_runs_again_for_the_same_tick() {
     let (tell, told) = mpsc::channel();
     let hangs = AtomicBool::new(true);
@@ -557,6 +744,38 @@ fn what_does_not_end_in_time_is_handed_back() {
     assert!(of(&runs, "state", "running").is_empty(), "{runs:#?}");
     assert_eq!(of(&runs, "state", "queued").len(), 1);
     assert!(workspace.files(".databuddy-jobs/staging").is_empty());
+}
+
+#[test]
+fn a_run_that_a_restart_interrupts_has_all_its_attempts() {
+    let (tell, told) = mpsc::channel();
+    let hangs = AtomicBool::new(true);
+    let url = api(move |_| {
+        let _ = tell.send(());
+        if hangs.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        Some((503, String::new(), "{}".to_owned()))
+    });
+    let workspace = workspace(&url);
+    let keys = "retry: { attempts: 2, backoff: 2h, max_backoff: 3h }";
+    workspace.write("jobs/by-hand.yaml", &job(keys, "by-hand"));
+    workspace.json(&["run", "by-hand", "--queue"]);
+    let mut service = Service::start(&workspace);
+    told.recv().unwrap();
+    service.signal("-TERM");
+    service.hear("runs under way may end");
+    service.signal("-TERM");
+    assert_eq!(service.child.wait().unwrap().code(), Some(0));
+    let service = Service::start(&workspace);
+    let runs = wait_for(&workspace, |runs| {
+        let state = &runs[0]["state"];
+        runs[0]["attempts"] == 2 && state != "running"
+    });
+    let error = runs[0]["error"].as_str().unwrap();
+    assert_eq!(runs[0]["state"], "queued", "{error}");
+    assert!(error.starts_with("waits 7200 s"), "{error}");
+    assert_eq!(service.end(), Some(0));
 }
 
 #[test]

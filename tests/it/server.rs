@@ -19,10 +19,16 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<(String, String)>,
     /// Null where there is none.
     pub(crate) body: Value,
+    /// The body's bytes, as they are signed.
+    #[allow(dead_code, reason = "two test binaries share it, neither uses all")]
+    pub(crate) text: String,
 }
 
 /// What it answers: status, further header lines, body. `None` never answers.
 pub(crate) type Answer = Option<(u16, String, String)>;
+
+/// A status that is no answer: the connection ends after the request.
+pub(crate) const HANG_UP: u16 = 0;
 
 /// An answer without further headers.
 #[expect(
@@ -50,6 +56,7 @@ pub(crate) fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static)
 fn one(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Answer) {
     let Some(request) = read(&stream) else { return };
     match answer(&request) {
+        Some((HANG_UP, ..)) => {}
         Some((status, headers, body)) => {
             let size = body.len();
             // The client may be gone: that is its business
@@ -89,6 +96,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
         path,
         headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        text: String::from_utf8_lossy(&body).into_owned(),
     })
 }
 

@@ -8,6 +8,7 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
+    time::Duration,
 };
 
 /// Where in a dialogue something happens.
@@ -35,6 +36,8 @@ pub(crate) enum Deed {
     Hang,
     /// It answers so.
     Answer(&'static str),
+    /// It thinks for a while, and answers as usual.
+    Slow(Duration),
 }
 
 /// What happens, where, and at which time that the stage is reached: from 1; 0: each time.
@@ -222,6 +225,14 @@ impl Dialogue {
                 let stream = self.reader.get_mut();
                 stream.write_all(format!("{other}\r\n").as_bytes())?;
                 Ok(false)
+            }
+            Some(Deed::Slow(time)) => {
+                thread::sleep(time);
+                if !answer.is_empty() {
+                    let stream = self.reader.get_mut();
+                    stream.write_all(format!("{answer}\r\n").as_bytes())?;
+                }
+                Ok(true)
             }
             Some(Deed::Drop) => Err(Over),
             Some(Deed::Hang) => {

@@ -44,9 +44,7 @@ fn client(url: &str) -> Client {
         user_agent: "databuddy-jobs/test".to_owned(),
     };
     let clock = Clock::fixed("2026-11-23T07:04:36Z".parse().unwrap());
-    Client::new(options, clock)
-        .unwrap()
-        .with_backoff(Duration::from_millis(1))
+    Client::new(options, clock).with_backoff(Duration::from_millis(1))
 }
 
 /// A recorded answer as it was.

@@ -49,6 +49,22 @@ pub(crate) fn database() -> String {
     server.url(&name)
 }
 
+/// Writes all of a database to a file, while it is used, as `docs/operations.md` says.
+pub(crate) fn back_up(url: &str, file: &Path) {
+    let args = ["--format=custom", "--file"];
+    let mut dump = Command::new(binaries().unwrap().join("pg_dump"));
+    let done = dump.args(args).arg(file).arg(url).status();
+    assert!(done.unwrap().success());
+}
+
+/// Makes a database what it was.
+pub(crate) fn restore(url: &str, file: &Path) {
+    let args = ["--clean", "--if-exists", "--exit-on-error", "--dbname", url];
+    let mut restore = Command::new(binaries().unwrap().join("pg_restore"));
+    let done = restore.args(args).arg(file).status();
+    assert!(done.unwrap().success());
+}
+
 /// Stops the server, where a test has started it.
 pub(crate) fn stop() {
     if let Some(server) = SERVER.get() {

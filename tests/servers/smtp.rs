@@ -22,6 +22,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
         starttls_and_login_work_and_a_wrong_password_is_named,
     ),
     (
+        "a_connection_that_breaks_or_stands_still_after_starttls_gives_nobody_two",
+        a_connection_that_breaks_or_stands_still_after_starttls_gives_nobody_two,
+    ),
+    (
         "implicit_tls_works_and_an_unknown_authority_is_refused",
         implicit_tls_works_and_an_unknown_authority_is_refused,
     ),
@@ -187,6 +191,34 @@ fn starttls_and_login_work_and_a_wrong_password_is_named() {
     assert!(!error.contains("falsch"), "{error}");
     assert_eq!(failed["attempts"], 1);
     assert_eq!(server.taken(), 1);
+}
+
+fn a_connection_that_breaks_or_stands_still_after_starttls_gives_nobody_two() {
+    for deed in ["drop", "stall"] {
+        for stage in ["ehlo", "mail", "rcpt", "after-data"] {
+            let server = Server::start(&format!("starttls-login/{deed}/{stage}"));
+            let workspace = workspace(
+                &format!(
+                    "smtp://ann:geh%C3%A4im%2F1@localhost:{}?tls=required&timeout=2",
+                    server.port
+                ),
+                "ann@example.org",
+            );
+            let is_late = stage == "after-data";
+            let expected = if is_late { "unknown" } else { "sent" };
+            let (code, first) = run(&workspace, &server);
+            let code_of = i32::from(is_late);
+            assert_eq!(
+                (code, states(&first)),
+                (code_of, vec![expected]),
+                "{deed} {stage}: {first:#}"
+            );
+            let later = if is_late { "unknown" } else { "already_sent" };
+            let (_, second) = run(&workspace, &server);
+            assert_eq!(states(&second), [later], "{deed} {stage}");
+            assert_eq!(server.taken(), 1, "{deed} {stage}: sent again");
+        }
+    }
 }
 
 fn implicit_tls_works_and_an_unknown_authority_is_refused() {

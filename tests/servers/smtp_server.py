@@ -2,7 +2,8 @@
 
 Usage: smtp_server.py MODE FOLDER. Prints its port on the first line, writes each message that it took
 to FOLDER/N.eml and its recipients to FOLDER/N.to, and stops when standard input ends. The certificate
-of its authority is FOLDER/ca.pem.
+of its authority is FOLDER/ca.pem. A mode `starttls-login/DEED/STAGE` drops the connection, or falls silent, once at
+that stage after STARTTLS.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import trustme
 from aiosmtpd.smtp import SMTP, AuthResult
 
 mode, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+mode, deed, stage = (mode.split("/") + ["", ""])[:3]
 
 
 class Handler:
@@ -21,8 +23,30 @@ class Handler:
         self.taken = 0
         self.asked = 0
 
+    async def reach(self, server, session, where):
+        global stage
+        if where != stage or not session.ssl:
+            return
+        stage = ""
+        if deed == "drop":
+            server.transport.abort()
+        else:
+            await asyncio.sleep(3600)
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        await self.reach(server, session, "ehlo")
+        return responses
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        await self.reach(server, session, "mail")
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
     async def handle_RCPT(self, server, session, envelope, address, options):
         self.asked += 1
+        await self.reach(server, session, "rcpt")
         if mode == "refuse":
             return "550 5.1.1 no such user"
         if mode == "greylist" and self.asked == 1:
@@ -41,6 +65,7 @@ class Handler:
         self.taken += 1
         (folder / f"{self.taken}.eml").write_bytes(envelope.original_content)
         (folder / f"{self.taken}.to").write_text("\n".join(envelope.rcpt_tos))
+        await self.reach(server, session, "after-data")
         if mode == "drop-after-data":
             server.transport.abort()
         return "250 OK"

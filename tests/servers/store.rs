@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Again, Begin, Cancellation, Change, Claimed, DeliveryKey, Found, Handing, NewRun, Planned,
-        Queued, Runner, Sign, Store, StoreError,
+        Again, Attempt, Begin, Cancellation, Change, Claimed, DeliveryKey, Found, Handing, NewRun,
+        News, Notice, Planned, Queued, RunOutcome, Runner, Sign, Spent, Store, StoreError,
     },
 };
 use futures::future::join_all;
@@ -50,6 +50,13 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("store_a_run_handed_back_waits_until_its_time", || {
         both(hand_back);
     }),
+    ("store_an_interrupted_attempt_does_not_count", || {
+        both(interrupted);
+    }),
+    (
+        "store_a_run_that_takes_every_runner_down_is_given_up",
+        || both(poison),
+    ),
     ("store_runs_are_cancelled_wherever_they_stand", || {
         both(cancel);
     }),
@@ -65,10 +72,17 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     }),
     ("store_backfills_remember_their_units", || both(backfills)),
     ("store_a_change_of_outcome_is_told_once", || both(outcomes)),
+    ("store_what_nobody_could_be_told_is_told_later", || {
+        both(notices);
+    }),
     ("store_runners_are_counted_while_they_live", || {
         both(runners);
     }),
     ("store_many_programs_migrate_at_once", migrate_at_once),
+    (
+        "store_a_backup_of_postgres_knows_what_was_sent",
+        back_up_and_restore,
+    ),
     (
         "store_tables_of_the_next_major_version_are_declined",
         || both(declined),
@@ -190,7 +204,10 @@ test!(comes_back, place, {
         now: noon(),
     };
     assert!(store.create_run(new).await.unwrap());
-    assert_eq!(store.start_attempt("abc", noon()).await.unwrap(), 1);
+    assert_eq!(
+        store.start_attempt("abc", noon()).await.unwrap(),
+        attempt(1, 1)
+    );
     run.state = RunState::PartiallySucceeded;
     run.error = Some("half".to_owned());
     run.attempts = 1;
@@ -413,12 +430,19 @@ test!(labels, place, {
     assert_eq!(take(&["outside", "gpu"]).await, 1);
 });
 
+fn attempt(number: u32, spent: u32) -> Attempt {
+    Attempt { number, spent }
+}
+
 test!(takeover, place, {
     let (cut_off, other) = (place.open().await, place.open().await);
     let run = queued("a", "a", noon(), 0);
     assert!(cut_off.enqueue(&run, noon()).await.unwrap());
     assert_eq!(claim(&cut_off, "one", 9, noon()).await, ["a"]);
-    assert_eq!(cut_off.start_attempt("a", noon()).await.unwrap(), 1);
+    assert_eq!(
+        cut_off.start_attempt("a", noon()).await.unwrap(),
+        attempt(1, 1)
+    );
     let ttl = Duration::from_secs(600);
     assert!(
         cut_off
@@ -442,7 +466,7 @@ test!(takeover, place, {
     let late = late + TimeDelta::seconds(60);
     assert!(other.abandon(&dead, late).await.unwrap());
     assert_eq!(claim(&other, "two", 9, late).await, ["a"]);
-    assert_eq!(other.start_attempt("a", late).await.unwrap(), 2);
+    assert_eq!(other.start_attempt("a", late).await.unwrap(), attempt(2, 1));
     assert!(
         other
             .acquire_lease("job:a x", "a", late, ttl)
@@ -455,7 +479,11 @@ test!(takeover, place, {
     assert!(is_over(cut_off.heartbeat("a", late).await.map(|_| ())));
     assert!(is_over(cut_off.start_attempt("a", late).await.map(|_| ())));
     assert!(is_over(cut_off.save_artifacts("a", 0, &[]).await));
-    assert!(is_over(cut_off.hand_back("a", late, None, late).await));
+    assert!(is_over(
+        cut_off
+            .hand_back("a", late, Spent::Nothing, None, late)
+            .await
+    ));
     let done = record("a", "a", Trigger::Schedule, RunState::Failed);
     assert!(is_over(cut_off.finish_run(&done, late).await));
     let begun = cut_off
@@ -487,7 +515,7 @@ test!(hand_back, place, {
     assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
     let later = noon() + TimeDelta::minutes(5);
     store
-        .hand_back("a", later, Some("away"), noon())
+        .hand_back("a", later, Spent::Attempt, Some("away"), noon())
         .await
         .unwrap();
     let waiting = find(&store, "a").await;
@@ -501,6 +529,48 @@ test!(hand_back, place, {
             .is_empty()
     );
     assert_eq!(claim(&store, "r", 1, later).await, ["a"]);
+});
+
+test!(interrupted, place, {
+    let store = place.open().await;
+    let run = queued("a", "a", noon(), 0);
+    assert!(store.enqueue(&run, noon()).await.unwrap());
+    // However often it is interrupted: that costs it nothing
+    for number in 1..=30 {
+        assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
+        let begun = store.start_attempt("a", noon()).await.unwrap();
+        assert_eq!(begun, attempt(number, 1));
+        let back = store.hand_back("a", noon(), Spent::Nothing, None, noon());
+        back.await.unwrap();
+    }
+    assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
+    store.start_attempt("a", noon()).await.unwrap();
+    store.end_attempt("a", Some("no"), noon()).await.unwrap();
+    // What was ended before it goes back has failed
+    let back = store.hand_back("a", noon(), Spent::Nothing, None, noon());
+    back.await.unwrap();
+    assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
+    let begun = store.start_attempt("a", noon()).await.unwrap();
+    assert_eq!(begun, attempt(32, 2));
+});
+
+test!(poison, place, {
+    let store = place.open().await;
+    let run = queued("a", "a", noon(), 0);
+    assert!(store.enqueue(&run, noon()).await.unwrap());
+    let mut now = noon();
+    let mut deaths = 0;
+    while claim(&store, "r", 1, now).await == ["a"] {
+        let begun = store.start_attempt("a", now).await.unwrap();
+        assert_eq!(begun.spent, 1);
+        now += TimeDelta::hours(1);
+        let dead = store.running().await.unwrap().remove(0);
+        assert!(store.abandon(&dead, now).await.unwrap());
+        deaths += 1;
+    }
+    let given_up = find(&store, "a").await;
+    assert_eq!((deaths, given_up.state), (10, RunState::Failed));
+    assert!(given_up.error.unwrap().contains("given up"));
 });
 
 test!(cancel, place, {
@@ -596,16 +666,14 @@ async fn begin(store: &Store, run: &str, now: DateTime<Utc>) -> Begin {
 }
 
 test!(one_sends, place, {
-    let store = place.open().await;
-    assert!(
-        store
-            .enqueue(&queued("a", "a", noon(), 0), noon())
-            .await
-            .unwrap()
-    );
-    claim(&store, "r", 1, noon()).await;
     let stores = join_all((0..4).map(|_| place.open())).await;
-    let asks = (0..16).map(|n| begin(&stores[n % 4], "a", noon()));
+    let runs = ["a", "b", "c", "d"];
+    for (store, run) in stores.iter().zip(runs) {
+        let waiting = queued(run, run, noon(), 0);
+        assert!(store.enqueue(&waiting, noon()).await.unwrap());
+        assert_eq!(claim(store, run, 1, noon()).await, [run]);
+    }
+    let asks = (0..16).map(|n| begin(&stores[n % 4], runs[n % 4], noon()));
     let answers = join_all(asks).await;
     assert_eq!(
         answers.iter().filter(|a| **a == Begin::Send(1)).count(),
@@ -616,15 +684,56 @@ test!(one_sends, place, {
         answers.iter().filter(|a| **a == Begin::InFlight).count(),
         15
     );
-    store
+    stores[0]
         .finish_delivery(&key(), 1, handing("a"), &ended(DeliveryState::Sent), noon())
         .await
         .unwrap();
     assert!(matches!(
-        begin(&store, "a", noon()).await,
+        begin(&stores[0], "a", noon()).await,
         Begin::AlreadySent { .. }
     ));
 });
+
+fn back_up_and_restore() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let place = Place::Postgres(postgres::database());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backup");
+    let run = async |store: &Store, id: &str| {
+        let waiting = queued(id, id, noon(), 0);
+        assert!(store.enqueue(&waiting, noon()).await.unwrap());
+        assert_eq!(claim(store, "r", 1, noon()).await, [id]);
+    };
+    // One connection pool of each phase: `pg_restore` drops the tables beneath a store
+    runtime.block_on(async {
+        let store = place.open().await;
+        run(&store, "a").await;
+        assert_eq!(begin(&store, "a", noon()).await, Begin::Send(1));
+        let (key, sent) = (key(), ended(DeliveryState::Sent));
+        let finish = store.finish_delivery(&key, 1, handing("a"), &sent, noon());
+        finish.await.unwrap();
+        let done = record("a", "a", Trigger::Schedule, RunState::Succeeded);
+        store.finish_run(&done, noon()).await.unwrap();
+        run(&store, "under-way").await;
+        postgres::back_up(&place.url(), &file);
+        run(&store, "later").await;
+        store.close().await;
+    });
+    postgres::restore(&place.url(), &file);
+    runtime.block_on(async {
+        let store = place.open().await;
+        assert_eq!(find(&store, "a").await.state, RunState::Succeeded);
+        let later = store.find_run("later").await.unwrap();
+        assert!(matches!(later, Found::None), "{later:?}");
+        let under_way = store.running().await.unwrap().remove(0);
+        assert_eq!(under_way.id, "under-way");
+        let late = noon() + TimeDelta::hours(1);
+        assert!(store.abandon(&under_way, late).await.unwrap());
+        assert_eq!(claim(&store, "r", 1, late).await, ["under-way"]);
+        let again = begin(&store, "under-way", late).await;
+        assert!(matches!(again, Begin::AlreadySent { .. }), "{again:?}");
+    });
+}
 
 test!(unknown_mail, place, {
     let (first, second) = (place.open().await, place.open().await);
@@ -700,7 +809,9 @@ test!(outcomes, place, {
     let store = place.open().await;
     let note = async |failed: bool, hours: i64| {
         let now = noon() + TimeDelta::hours(hours);
-        store.note_outcome("a", failed, now).await.unwrap()
+        let run = format!("a{hours}");
+        let outcome = outcome("a", &run, Some(failed));
+        store.note_outcome(outcome, now).await.unwrap()
     };
     let since = noon();
     assert_eq!(note(false, -1).await, Change::None);
@@ -716,12 +827,91 @@ test!(outcomes, place, {
         Change::Recovered { failures: 4, since }
     );
     assert_eq!(note(false, 27).await, Change::None);
-    let notes = (0..8).map(|_| store.note_outcome("b", true, noon()));
+    let runs: Vec<String> = (0..8).map(|n| format!("b{n}")).collect();
+    let notes = runs
+        .iter()
+        .map(|run| store.note_outcome(outcome("b", run, Some(true)), noon()));
     let told = join_all(notes)
         .await
         .into_iter()
         .filter(|change| *change.as_ref().unwrap() == Change::Fails);
     assert_eq!(told.count(), 1);
+});
+
+fn outcome<'a>(job: &'a str, run: &'a str, has_failed: Option<bool>) -> RunOutcome<'a> {
+    RunOutcome {
+        run,
+        job,
+        has_failed,
+    }
+}
+
+test!(notices, place, {
+    let (store, other) = (place.open().await, place.open().await);
+    let at = |minutes: i64| noon() + TimeDelta::minutes(minutes);
+    let note = async |run: &str, has_failed: bool, minutes: i64| {
+        let outcome = outcome("a", run, Some(has_failed));
+        store.note_outcome(outcome, at(minutes)).await.unwrap()
+    };
+    let fails = |run: &str| Notice {
+        run: run.to_owned(),
+        news: News::Outcome(Change::Fails),
+    };
+    note("1", true, 0).await;
+    // One tells; what could not be told is tried again, less and less often
+    let asks = [&store, &other].map(|store| store.take_notices("a", at(0)));
+    let taken: Vec<_> = join_all(asks)
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
+    assert_eq!(taken, [fails("1")]);
+    assert!(other.jobs_to_tell(at(2)).await.unwrap().is_empty());
+    store.end_notice(&fails("1"), false).await.unwrap();
+    for (minutes, is_due) in [(0, false), (1, true)] {
+        let jobs = store.jobs_to_tell(at(minutes)).await.unwrap();
+        assert_eq!(jobs == ["a"], is_due, "{minutes}");
+    }
+    assert_eq!(store.take_notices("a", at(1)).await.unwrap(), [fails("1")]);
+    store.end_notice(&fails("1"), false).await.unwrap();
+    for (minutes, is_due) in [(2, false), (3, true)] {
+        let jobs = store.jobs_to_tell(at(minutes)).await.unwrap();
+        assert_eq!(jobs == ["a"], is_due, "{minutes}");
+    }
+    // Whoever took it and died has told nobody
+    assert_eq!(store.take_notices("a", at(3)).await.unwrap(), [fails("1")]);
+    assert_eq!(other.take_notices("a", at(8)).await.unwrap(), [fails("1")]);
+    other.end_notice(&fails("1"), false).await.unwrap();
+    // A day later one message says it all, and then that it works again
+    let day = 24 * 60;
+    note("2", true, 10).await;
+    let since = noon();
+    assert_eq!(
+        note("3", true, day).await,
+        Change::StillFails { failures: 3, since }
+    );
+    let recovered = note("4", false, day + 1).await;
+    let told = store.take_notices("a", at(day + 2)).await.unwrap();
+    let of = |run: &str, change| Notice {
+        run: run.to_owned(),
+        news: News::Outcome(change),
+    };
+    let still = Change::StillFails { failures: 3, since };
+    assert_eq!(told, [of("3", still), of("4", recovered)]);
+    for notice in &told {
+        store.end_notice(notice, true).await.unwrap();
+    }
+    assert!(
+        store
+            .take_notices("a", at(day + 9))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // After a week nobody wants to know
+    note("5", true, day + 10).await;
+    let late = at(9 * day);
+    assert!(store.take_notices("a", late).await.unwrap().is_empty());
 });
 
 test!(runners, place, {

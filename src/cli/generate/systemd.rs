@@ -25,6 +25,8 @@ After=network-online.target
 Type=notify
 NotifyAccess=main
 ExecStart={program} --project {root} --log-format json -v serve
+# Settings are read again, the environment is not: what changes belongs into a file (${{file:…}})
+ExecReload=/bin/kill -HUP $MAINPID
 EnvironmentFile=-/etc/databuddy-jobs.env
 User=databuddy-jobs
 WorkingDirectory={root}
