@@ -210,16 +210,3 @@ async fn of_many_at_once_each_is_written_once() {
             .all(|text| found.contains(&(*text).to_owned()))
     );
 }
-
-#[tokio::test]
-async fn a_store_whose_disk_was_full_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
-    // It stays with the connection, of which there is one so far
-    let full = sqlx::query("PRAGMA max_page_count = 1");
-    full.execute(store.pool()).await.unwrap();
-    let long = line("x".repeat(1 << 20).leak());
-    let error = store.enter(long.clone()).await.unwrap_err();
-    assert!(error.is_passing(), "{error:?}");
-    store.enter(long).await.unwrap();
-}
