@@ -102,7 +102,11 @@ impl Lease {
                     None => tokio::time::sleep(AGAIN).await,
                     // A run whose program is gone need not be waited for
                     Some(dead) if dead.process.as_deref().is_some_and(process::is_gone) => {
-                        store.abandon(&dead, self.clock.now()).await?;
+                        let is_free = store.abandon(&dead, self.clock.now()).await?
+                            || store.clear_lease(name, &dead).await?;
+                        if !is_free {
+                            tokio::time::sleep(AGAIN).await;
+                        }
                     }
                     Some(holder) => {
                         store.release_leases(run).await?;

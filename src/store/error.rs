@@ -62,16 +62,41 @@ impl StoreError {
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolTimedOut
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::InvalidSavePointStatement
             | sqlx::Error::WorkerCrashed => true,
-            // Postgres: connection lost, too many of them, the server goes down; SQLite: busy, locked.
-            // Sources: PostgreSQL, appendix A, classes 08, 53 and 57; sqlite.org/rescode.html
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                ["08", "53", "57P"]
-                    .iter()
-                    .any(|class| code.starts_with(class))
-                    || matches!(code.as_ref(), "5" | "6")
-            }),
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing(&code)),
             _ => false,
+        }
+    }
+}
+
+/// Postgres: connection lost, too many of them, the server goes down; `SQLite`: busy, locked, the disk
+/// failed or is full. Sources: `PostgreSQL`, appendix A, classes 08, 53 and 57; sqlite.org/rescode.html
+fn is_passing(code: &str) -> bool {
+    // Codes of Postgres have five letters; in those of SQLite the low byte is the kind of failure
+    if code.len() == 5 {
+        return ["08", "53", "57P"]
+            .iter()
+            .any(|class| code.starts_with(class));
+    }
+    let kind = code.parse::<u32>().map(|code| code & 0xff);
+    matches!(kind, Ok(5 | 6 | 10 | 13))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_passes_and_a_broken_file_does_not() {
+        // Full, failed while writing, busy with a snapshot; Postgres: disk full, goes down
+        for code in ["13", "10", "778", "5", "517", "53100", "57P01"] {
+            assert!(is_passing(code), "{code}");
+        }
+        // Not a database, read-only, a constraint; Postgres: unique, timed out
+        for code in ["26", "8", "1555", "23505", "57014"] {
+            assert!(!is_passing(code), "{code}");
         }
     }
 }

@@ -117,7 +117,7 @@ async fn settle(mut turn: Turn) -> Turn {
 
 /// Goes on whether or not anybody waits: a commit of which nobody knows how it ended could be made
 /// twice, and what was written is not left open when its caller goes away.
-async fn surely<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub(super) async fn surely<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let done = tokio::spawn(work).await;
     done.expect("it does not panic, and ends with the runtime only")
 }
@@ -197,9 +197,8 @@ impl Store {
     }
 
     async fn begin_group(&self) -> Result<Group, StoreError> {
-        let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
         Ok(Group {
-            tx: begun.map_err(self.wrap())?,
+            tx: self.begin().await?,
             end: End::default(),
             members: 0,
         })

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AnyConnection;
 
 use super::{Running, Store, StoreError, group::Entry};
+use crate::domain::run::RunState;
 
 impl Store {
     /// Takes the lease `name` until `now + ttl`; `false` where somebody else holds it.
@@ -47,6 +48,12 @@ impl Store {
         ttl: Duration,
     ) -> Result<u64, StoreError> {
         self.enter(LeaseRenewal { owner, now, ttl }).await
+    }
+
+    /// Takes a lease from a run that is over, and whose process is gone without giving it back;
+    /// whether it did.
+    pub async fn clear_lease(&self, name: &str, gone: &Running) -> Result<bool, StoreError> {
+        self.enter(LeaseClearing { name, gone }).await
     }
 
     /// Gives all leases of an owner back.
@@ -124,6 +131,32 @@ impl Entry for LeaseRelease<'_> {
             .await
             .map_err(store.wrap())?;
         Ok(())
+    }
+}
+
+/// A lease that nobody is there to give back.
+struct LeaseClearing<'a> {
+    name: &'a str,
+    gone: &'a Running,
+}
+
+impl Entry for LeaseClearing<'_> {
+    /// Whether it was still there.
+    type Answer = bool;
+
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<bool, StoreError> {
+        // Whoever takes the run up meanwhile has a higher fence
+        let sql = "DELETE FROM leases WHERE name = $1 AND owner = $2 AND fence <= $3
+            AND NOT EXISTS (SELECT 1 FROM runs WHERE id = $2 AND state = $4)";
+        let done = sqlx::query(sql)
+            .bind(self.name)
+            .bind(&self.gone.id)
+            .bind(self.gone.fence)
+            .bind(RunState::Running.name())
+            .execute(&mut *tx)
+            .await
+            .map_err(store.wrap())?;
+        Ok(done.rows_affected() == 1)
     }
 }
 

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AnyConnection, Executor, Row, any::AnyPoolOptions};
+use sqlx::{Any, AnyConnection, Connection, Executor, Row, Transaction, any::AnyPoolOptions};
 use url::Url;
 
 use super::{
     Store, StoreError,
-    group::{Turns, Writing},
+    group::{Turns, Writing, surely},
 };
 use crate::secret::Secret;
 
@@ -117,15 +117,25 @@ impl Store {
             Backend::Sqlite => PRAGMAS,
             Backend::Postgres => LIMITS,
         };
-        let options = options.after_connect(move |connection: &mut AnyConnection, _| {
-            Box::pin(async move { connection.execute(set).await.map(|_| ()) })
-        });
-        let pool = options.connect(url).await;
+        let options = options
+            .after_connect(move |connection: &mut AnyConnection, _| {
+                Box::pin(async move { connection.execute(set).await.map(|_| ()) })
+            })
+            .after_release(|connection, _| Box::pin(is_clean(connection)));
+        let failed = |source| StoreError::Database {
+            file: file.clone(),
+            source,
+        };
+        if backend == Backend::Sqlite {
+            match try_file(url).await.map_err(failed) {
+                // The pool waits for what passes, and hides all else behind that it waited
+                Err(error) if !error.is_passing() => return Err(error),
+                _ => {}
+            }
+        }
+        let pool = options.connect(url).await.map_err(failed)?;
         let store = Self {
-            pool: pool.map_err(|source| StoreError::Database {
-                file: file.clone(),
-                source,
-            })?,
+            pool,
             file,
             backend,
             ttl: super::ALIVE,
@@ -158,11 +168,20 @@ impl Store {
     /// Begins a transaction that begins with a change, which in Postgres locks the row that it is about.
     pub(super) async fn begin_change(&self) -> Result<Writing, StoreError> {
         let turn = self.turn().await;
+        Ok(Writing::new(self.begin().await?, turn))
+    }
+
+    /// A new transaction. Its `BEGIN` is waited for even when the caller goes away: in Postgres sqlx
+    /// rolls back only what it knows to be begun, and the next to use the connection would be in it.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
         let begun = match self.backend {
             Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
-            Backend::Postgres => self.pool.begin().await,
+            Backend::Postgres => {
+                let pool = self.pool.clone();
+                surely(async move { pool.begin().await }).await
+            }
         };
-        Ok(Writing::new(begun.map_err(self.wrap())?, turn))
+        begun.map_err(self.wrap())
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
@@ -196,6 +215,23 @@ impl Store {
         }
         tx.commit().await.map_err(self.wrap())
     }
+}
+
+/// Whether a connection may be used again. `SQLite` rolls back by itself when the disk is full or
+/// fails; sqlx does not hear of it, has a `ROLLBACK` refused, and would never begin anything again.
+async fn is_clean(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may be under way
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
+}
+
+/// Whether a file is a database that can be used, by a connection outside of the pool.
+async fn try_file(url: &str) -> Result<(), sqlx::Error> {
+    let mut connection = AnyConnection::connect(url).await?;
+    connection.execute(PRAGMAS).await?;
+    connection.close().await
 }
 
 /// An address as it may be shown.

@@ -444,3 +444,19 @@ async fn a_run_that_ends_without_knowing_how_a_mail_ended_leaves_it_in_doubt_and
     let again = begin(&store, "b", false, "2026-11-23T08:00:00Z").await;
     assert!(matches!(again, Begin::Unknown { .. }), "{again:?}");
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.db");
+    std::fs::write(
+        &file,
+        "this is no database at all, whatever its name says".repeat(100),
+    )
+    .unwrap();
+    let error = Store::open(&file).await.unwrap_err();
+    let StoreError::Database { source, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert!(source.to_string().contains("not a database"), "{source}");
+}
