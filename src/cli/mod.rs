@@ -30,7 +30,7 @@ mod vacuum;
 mod verify;
 mod websites;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -79,6 +79,10 @@ impl CliError {
     }
 }
 
+/// How long threads that nobody waits for any more have for their last write. A template that loops
+/// for hours is not waited for.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -88,6 +92,7 @@ pub fn main() -> ExitCode {
         .build();
     let runtime = runtime.expect("the machine gives threads and sockets to a new process");
     let result = runtime.block_on(dispatch(cli.command, &cli.global, &Clock::system()));
+    runtime.shutdown_timeout(LAST_WRITES);
     let exit = match result {
         Ok(exit) => exit,
         Err(error) => {

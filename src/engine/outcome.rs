@@ -23,7 +23,7 @@ const MOST_TELLINGS: usize = 32;
 
 /// What a run means for its job. One that took too long has failed, whatever its state is called; one
 /// that somebody cancelled has not.
-pub(super) fn outcome_of<'r>(run: &'r RunRecord, is_timed_out: bool) -> RunOutcome<'r> {
+pub(super) fn outcome_of(run: &RunRecord, is_timed_out: bool) -> RunOutcome<'_> {
     let has_failed = match run.state {
         _ if run.trigger == Trigger::Backfill => None,
         _ if is_timed_out => Some(true),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Attached, Engine, EngineError, Order,
@@ -57,7 +58,8 @@ impl Engine {
             fetched: &fetched,
             run: "preview",
         };
-        let Letters { letters, errors } = self.letters(origin, &self.forms(job)?, &[]);
+        let (forms, never) = (self.forms(job)?, CancellationToken::new());
+        let Letters { letters, errors } = self.letters(origin, &forms, &[], &never).await?;
         if letters.is_empty() && !errors.is_empty() {
             let why = fetched.iter().filter_map(|step| step.as_ref().err());
             let why = why.map(|error| error.message.clone()).chain(errors);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, EngineError,
@@ -54,7 +56,21 @@ pub(super) struct Rendering<'a> {
     pub(super) skipped: Vec<DeliveryRecord>,
 }
 
+/// Why a letter is not there.
+enum Unwritten {
+    Because(String),
+    /// The run is to end.
+    Stopped,
+}
+
+impl From<String> for Unwritten {
+    fn from(why: String) -> Self {
+        Self::Because(why)
+    }
+}
+
 /// What renders a report.
+#[derive(Debug)]
 pub(super) struct Form {
     template: Template,
     when: Option<Condition>,
@@ -62,13 +78,16 @@ pub(super) struct Form {
 
 impl Work<'_> {
     /// Each report of the plan for each of its recipients.
-    pub(super) fn render<'p>(
+    pub(super) async fn render<'p>(
         &'p self,
         origin: Origin<'p>,
         progress: &mut Progress,
     ) -> Result<Rendering<'p>, EngineError> {
         let forms = self.engine.forms(self.job)?;
-        let written = self.engine.letters(origin, &forms, &progress.artifacts);
+        let written = self
+            .engine
+            .letters(origin, &forms, &progress.artifacts, self.stop)
+            .await?;
         progress.errors.extend(written.errors);
         let mut rendering = Rendering::default();
         for letter in written.letters {
@@ -98,44 +117,51 @@ impl Work<'_> {
 
 impl Engine {
     /// What the reports of a job are rendered with.
-    pub(super) fn forms(&self, job: &Job) -> Result<Vec<Form>, EngineError> {
+    pub(super) fn forms(&self, job: &Job) -> Result<Vec<Arc<Form>>, EngineError> {
         let templates = self.templates(job)?.into_iter().zip(&job.reports);
         let form = |(template, spec): (Template, &ReportSpec)| {
-            Ok(Form {
+            Ok(Arc::new(Form {
                 template,
                 when: condition(spec)?,
-            })
+            }))
         };
         templates.map(form).collect()
     }
 
     /// Writes each letter of the plan once.
-    pub(super) fn letters<'p>(
+    ///
+    /// # Errors
+    /// It is stopped before the last.
+    pub(super) async fn letters<'p>(
         &self,
         origin: Origin<'p>,
-        forms: &[Form],
+        forms: &[Arc<Form>],
         exported: &[ArtifactRecord],
-    ) -> Letters<'p> {
+        stop: &CancellationToken,
+    ) -> Result<Letters<'p>, EngineError> {
         let mut written = Letters::default();
         for about in abouts(origin.plan) {
-            match self.letter(origin, about, &forms[about.report], exported) {
+            let form = &forms[about.report];
+            match self.letter(origin, about, form, exported, stop).await {
                 Ok((letter, errors)) => {
                     written.letters.push(letter);
                     written.errors.extend(errors);
                 }
-                Err(why) => written.errors.push(why),
+                Err(Unwritten::Because(why)) => written.errors.push(why),
+                Err(Unwritten::Stopped) => return Err(EngineError::Cancelled),
             }
         }
-        written
+        Ok(written)
     }
 
-    fn letter<'p>(
+    async fn letter<'p>(
         &self,
         origin: Origin<'p>,
         about: About,
-        form: &Form,
+        form: &Arc<Form>,
         exported: &[ArtifactRecord],
-    ) -> Result<(Letter<'p>, Vec<String>), String> {
+        stop: &CancellationToken,
+    ) -> Result<(Letter<'p>, Vec<String>), Unwritten> {
         let spec = origin.spec(about);
         check_sections(origin, about)?;
         let of_report = |error: ReportError| {
@@ -147,21 +173,17 @@ impl Engine {
             )
         };
         let files = attachments(origin, about, exported, &self.root).map_err(of_report)?;
-        let context = self.context(origin, about, &files.told);
-        let held = match &form.when {
-            Some(when) if !when.holds(&context).map_err(of_report)? => {
-                Some(format!("not sent: `when: {}` is false", when.text()))
-            }
-            _ => None,
-        };
-        let rendered = form.render(&context).map_err(of_report)?;
+        let context = Arc::new(self.context(origin, about, &files.told));
+        let written = form.write(&context, stop).await;
+        let written = written.ok_or(Unwritten::Stopped)?;
+        let (held, rendered) = written.map_err(of_report)?;
         let letter = Letter {
             about,
             spec,
             website: origin.website(about),
             rendered: Arc::new(rendered),
             attachments: files.files.into(),
-            context: Arc::new(context),
+            context,
             held,
         };
         Ok((letter, files.errors))
@@ -169,6 +191,34 @@ impl Engine {
 }
 
 impl Form {
+    /// The mail, and why it is held where it is, made on a thread of its own: a template may take as
+    /// long as it likes, and keeps neither other runs nor the end of its own waiting. `None`: stopped;
+    /// what the thread still makes is dropped.
+    async fn write(
+        self: &Arc<Self>,
+        context: &Arc<Value>,
+        stop: &CancellationToken,
+    ) -> Option<Result<(Option<String>, Rendered), ReportError>> {
+        let (form, context) = (Arc::clone(self), Arc::clone(context));
+        let writing = spawn_blocking(move || Ok((form.held(&context)?, form.render(&context)?)));
+        match stop.run_until_cancelled(writing).await? {
+            Ok(written) => Some(written),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The program is ending
+            Err(_) => None,
+        }
+    }
+
+    /// Why its mail is not sent, in words.
+    fn held(&self, context: &Value) -> Result<Option<String>, ReportError> {
+        match &self.when {
+            Some(when) if !when.holds(context)? => {
+                Ok(Some(format!("not sent: `when: {}` is false", when.text())))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Renders the template; the subject of what is incomplete says so, whatever the template does.
     pub(super) fn render(&self, context: &Value) -> Result<Rendered, ReportError> {
         let mut rendered = self.template.render(context)?;

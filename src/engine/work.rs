@@ -100,7 +100,7 @@ impl Work<'_> {
             fetched,
             run: self.run,
         };
-        let rendering = self.render(origin, progress)?;
+        let rendering = self.render(origin, progress).await?;
         let delivered = self.deliver(plan, &rendering.outgoing, progress).await;
         let first = progress.deliveries.len();
         progress.deliveries.extend(rendering.skipped);

@@ -55,6 +55,16 @@ pub enum ReportError {
         /// Where and why.
         source: Box<tera::Error>,
     },
+    /// It does not end, or as good as.
+    #[error(
+        "the template `{path}` writes more than {megabytes} MB: look for a loop within a loop, or shorten its lists"
+    )]
+    TooLong {
+        /// The file.
+        path: String,
+        /// So many are allowed.
+        megabytes: usize,
+    },
     /// The styles of its HTML cannot be written into its elements.
     #[error("the styles of templates/{name}/body.html cannot be put in their places")]
     Styles {

@@ -1,6 +1,12 @@
 //! Templates of a report: subject, preheader, HTML and text, and the queries that they need.
 
-use std::{collections::BTreeMap, mem, path::Path, sync::PoisonError};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    mem,
+    path::Path,
+    sync::PoisonError,
+};
 
 use css_inline::CSSInliner;
 use serde::Deserialize;
@@ -14,6 +20,9 @@ use super::{
     error::ReportError,
     filters, functions,
 };
+
+/// More bytes of text are a loop gone wrong: the largest mail of the embedded templates has 100,000.
+const MOST_TEXT: usize = 4 << 20;
 
 /// A loaded report.
 #[derive(Debug)]
@@ -135,7 +144,7 @@ impl Template {
             values.insert(key.clone(), value);
         }
         let render = |file: &str, values: &Context| match self.files.get(file) {
-            Some(path) => tera.render(path, values).map_err(|e| wrong(&self.name, e)),
+            Some(path) => self.written(&tera, path, values),
             None => Ok(String::new()),
         };
         let subject = one_line(&render("subject.txt", &values)?);
@@ -158,6 +167,20 @@ impl Template {
         })
     }
 
+    /// The text of one file, as long as it is one that a mail can have.
+    fn written(&self, tera: &Tera, path: &str, values: &Context) -> Result<String, ReportError> {
+        let mut paper = Paper::default();
+        let done = tera.render_to(path, values, &mut paper);
+        if paper.is_full {
+            return Err(ReportError::TooLong {
+                path: path.to_owned(),
+                megabytes: MOST_TEXT >> 20,
+            });
+        }
+        done.and_then(|()| Ok(String::from_utf8(paper.text)?))
+            .map_err(|e| wrong(&self.name, e))
+    }
+
     /// Styles go into their elements, because Gmail on phones and Outlook read little else. What
     /// cannot go there (`@media`) stays in a block marked `data-css-inline="keep"`.
     fn with_styles(&self, html: String) -> Result<String, ReportError> {
@@ -172,6 +195,28 @@ impl Template {
             name: self.name.clone(),
             source,
         })
+    }
+}
+
+/// Where a template writes; it ends.
+#[derive(Debug, Default)]
+struct Paper {
+    text: Vec<u8>,
+    is_full: bool,
+}
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.text.len() + bytes.len() > MOST_TEXT {
+            self.is_full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

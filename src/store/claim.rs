@@ -150,7 +150,7 @@ impl Store {
         let query = labels
             .iter()
             .fold(query, |query, label| query.bind(format!("%,{label},%")));
-        let query = but.iter().fold(query, |query, job| query.bind(job));
+        let query = but.iter().fold(query, sqlx::query::Query::bind);
         query.fetch_all(&mut *tx).await.map_err(self.wrap())
     }
 

@@ -193,6 +193,23 @@ fn rows_and_days_of_both_windows_come_in_one_request_a_website() {
 }
 
 #[test]
+fn a_template_that_takes_too_long_keeps_nothing_waiting() {
+    let (url, _) = api(rows);
+    let workspace = workspace(&url, TO);
+    workspace.write(
+        "templates/t/body.txt",
+        "{% for a in range(end=100000) %}{% for b in range(end=20000) %}{% endfor %}{% endfor %}",
+    );
+    let (code, document) = workspace.json(&["run", "mail", "--set", "timeout=3s"]);
+    let run = &document["runs"][0];
+    assert_eq!((code, &run["state"]), (1, &json!("cancelled")), "{run:#}");
+    assert_eq!(run["steps"][0]["state"], "succeeded", "{run:#}");
+    let why = run["error"].as_str().unwrap();
+    assert!(why.contains("`timeout` (3 s)"), "{why}");
+    assert!(workspace.files("out/mail").is_empty());
+}
+
+#[test]
 fn the_comparison_is_the_last_year_or_none_and_a_second_report_has_its_own() {
     let (url, asked) = api(rows);
     let workspace = workspace(

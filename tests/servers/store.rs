@@ -904,7 +904,7 @@ test!(notices, place, {
     let taken: Vec<_> = join_all(asks)
         .await
         .into_iter()
-        .flat_map(Result::unwrap)
+        .filter_map(Result::unwrap)
         .collect();
     assert_eq!(taken, [fails("1")]);
     assert!(other.jobs_to_tell(at(2)).await.unwrap().is_empty());
@@ -938,7 +938,7 @@ test!(notices, place, {
             run: run.to_owned(),
             news: News::Outcome(change),
         };
-        assert_eq!(take(&store, day + 2).await, [told.clone()]);
+        assert_eq!(take(&store, day + 2).await, std::slice::from_ref(&told));
         store.end_notice(&told, true).await.unwrap();
     }
     assert_eq!(take(&store, day + 9).await, []);

@@ -65,3 +65,12 @@ fn the_largest_numbers_are_drawn() {
     let numbers = "{{ days[0].value | num }} {{ days[0].value | duration }} {{ days[0].value | compact }} {{ days[0].value | percent }}";
     rendered(numbers, &context).unwrap();
 }
+
+#[test]
+fn a_template_that_writes_without_end_ends() {
+    let endless = "{% for a in range(end=100000) %}{% for b in range(end=100000) %}word {% endfor %}{% endfor %}";
+    let error = refused(endless);
+    for word in ["templates/mine/body.html", "more than 4 MB", "loop"] {
+        assert!(error.contains(word), "{word} in {error}");
+    }
+}
