@@ -39,7 +39,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         || both(past_others),
     ),
     ("store_a_backlog_of_one_job_keeps_no_other_waiting", || {
-        both(backlog)
+        both(backlog);
     }),
     (
         "store_a_job_runs_once_at_a_time_and_urgent_runs_go_first",
