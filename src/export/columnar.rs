@@ -1,13 +1,13 @@
 //! Parquet files.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use arrow::{
     datatypes::{DataType, SchemaRef},
     record_batch::RecordBatch,
 };
 use parquet::{
-    arrow::ArrowWriter,
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
     basic::{Compression as Codec, ZstdLevel},
     file::{
         metadata::{KeyValue, SortingColumn},
@@ -16,7 +16,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-use super::{ExportError, hashed::Hashed, stage::FileStyle};
+use super::{ExportError, hashed::Hashed, spill::Spill, stage::FileStyle};
 use crate::domain::job::Compression;
 
 /// Fast, and within a few percent of the levels that take much longer.
@@ -33,13 +33,17 @@ pub(super) struct ColumnarFile {
 }
 
 impl ColumnarFile {
+    /// Begins a file; `folder` takes what memory should not hold until a row group is complete.
     pub(super) fn begin(
         schema: &SchemaRef,
         style: &FileStyle,
         out: Hashed,
+        folder: &Path,
     ) -> Result<Self, ExportError> {
-        let properties = properties(schema, style)?;
-        let writer = ArrowWriter::try_new(out, Arc::clone(schema), Some(properties))?;
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(schema, style)?)
+            .with_page_store_factory(Arc::new(Spill::new(folder)));
+        let writer = ArrowWriter::try_new_with_options(out, Arc::clone(schema), options)?;
         Ok(Self { writer })
     }
 
@@ -98,5 +102,55 @@ fn leaves(kind: &DataType) -> usize {
         DataType::List(field) => leaves(field.data_type()),
         DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+    use crate::domain::job::{CsvStyle, Format};
+
+    /// Texts that no packing makes shorter than what a column may keep in memory.
+    fn batch(from: i64) -> RecordBatch {
+        let numbers = from..from + 5_000;
+        let text = |n: i64| {
+            let half = |seed: i64| xxhash_rust::xxh3::xxh3_128(&(n * seed).to_le_bytes());
+            format!("{:032x}{:032x}{:032x}", half(3), half(5), half(7))
+        };
+        let texts: StringArray = numbers.clone().map(|n| Some(text(n))).collect();
+        let numbers: Int64Array = numbers.collect::<Vec<_>>().into();
+        let columns: [(_, ArrayRef); 2] = [("text", Arc::new(texts)), ("n", Arc::new(numbers))];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_the_same_wherever_its_pages_waited() {
+        let folder = tempfile::tempdir().unwrap();
+        let batches: Vec<RecordBatch> = (0..30).map(|n| batch(n * 5_000)).collect();
+        let schema = batches[0].schema();
+        let style = FileStyle {
+            format: Format::Parquet,
+            compression: Compression::Zstd,
+            level: None,
+            csv: CsvStyle::default(),
+            metadata: Vec::new(),
+            unlike: vec!["text".to_owned()],
+            sorted_by: None,
+        };
+        let path = folder.path().join("spilled.parquet");
+        let out = Hashed::new(std::fs::File::create(&path).unwrap());
+        let mut spilled = ColumnarFile::begin(&schema, &style, out, folder.path()).unwrap();
+        let properties = properties(&schema, &style).unwrap();
+        let mut plain = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).unwrap();
+        for batch in &batches {
+            spilled.write(batch).unwrap();
+            plain.write(batch).unwrap();
+            // What the rows of a group come to is not held
+            assert!(spilled.writer.memory_size() < 3 << 20);
+        }
+        spilled.finish().unwrap().finish().unwrap();
+        assert!(std::fs::read(&path).unwrap() == plain.into_inner().unwrap());
     }
 }

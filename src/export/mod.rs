@@ -16,6 +16,7 @@ mod lock;
 mod manifest;
 mod place;
 mod refusal;
+mod spill;
 mod stage;
 mod text;
 mod upload;

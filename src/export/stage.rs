@@ -83,7 +83,7 @@ impl Stage {
         let out = Hashed::new(file);
         let sink = match style.format {
             Format::Parquet | Format::Delta => {
-                Sink::Columnar(Box::new(ColumnarFile::begin(schema, style, out)?))
+                Sink::Columnar(Box::new(ColumnarFile::begin(schema, style, out, folder)?))
             }
             Format::Csv | Format::Jsonl => {
                 let begun = TextFile::begin(schema, style, out);
