@@ -7,6 +7,7 @@ mod completions;
 mod control;
 mod doctor;
 mod exit;
+mod gaps;
 mod generate;
 mod health;
 mod init;
@@ -120,7 +121,7 @@ async fn dispatch(command: Command, global: &Global, clock: &Clock) -> Result<Ex
         Command::Resend(args) => resend::resend(&args, global, clock).await,
         Command::Suppress { action } => suppress::suppress(action, global, clock).await,
         Command::Preview(args) => preview::preview(&args, global, clock).await,
-        Command::Gaps { job } => verify::gaps(&job, global, clock).await,
+        Command::Gaps { job } => gaps::gaps(&job, global, clock).await,
         Command::Verify { job } => verify::verify(&job, global).await,
         Command::Websites => websites::websites(global, clock).await,
         Command::Types { name } => types::types(name.as_deref(), global, clock).await,

@@ -144,6 +144,28 @@ fn gaps_names_days_that_were_never_written_and_days_that_were_not_over() {
 }
 
 #[test]
+fn a_query_and_a_website_that_came_into_a_job_later_are_gaps_of_the_days_before() {
+    let workspace = lake(&["2026-11-20", "2026-11-21"], "");
+    let job = fs::read_to_string(workspace.path().join("jobs/nightly.yaml")).unwrap();
+    let more = job.replace("queries: [", "queries: [browsers, ");
+    assert_ne!(job, more);
+    workspace.write("jobs/nightly.yaml", &more);
+    workspace.json(&["run", "nightly", "--sandbox", "--at", "2026-11-21"]);
+    let why = |day: &str| {
+        let (_, document) = workspace.json(&["gaps", "nightly", "--sandbox"]);
+        let gaps = document["gaps"].as_array().unwrap().clone();
+        let gap = gaps.into_iter().find(|gap| gap["unit"] == day);
+        gap.map(|gap| gap["why"].as_str().unwrap().to_owned())
+    };
+    let before = why("2026-11-19").unwrap();
+    assert!(before.contains("`browsers` of web_acme_tiny"), "{before}");
+    assert_eq!(why("2026-11-20"), None);
+    let range = ["--from", "2026-11-19", "--to", "2026-11-19"];
+    workspace.json(&[&["backfill", "nightly", "--sandbox"][..], &range].concat());
+    assert_eq!(why("2026-11-19"), None);
+}
+
+#[test]
 fn lookback_restates_days_and_settle_decides_when_they_are_final() {
     let workspace = lake(&["2026-11-21T03:00:00Z"], "lookback: 2\nsettle: 6h\n");
     let manifest = |day: &str| -> Value {

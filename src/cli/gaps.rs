@@ -1,0 +1,181 @@
+//! `gaps`: days and files that are missing in the lake.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{Days, NaiveDate};
+use serde_json::json;
+
+use super::{CliError, args::Global, exit::Exit, print, session::project, verify::destinations};
+use crate::{
+    clock::Clock,
+    domain::window::ServerDays,
+    engine::EngineError,
+    export::{Destinations, ExportError, Manifest, ManifestFile},
+};
+
+type Units = Vec<(String, Result<Manifest, ExportError>)>;
+
+pub(super) async fn gaps(job: &str, global: &Global, clock: &Clock) -> Result<Exit, CliError> {
+    let project = project(global, &[job.to_owned()], &[])?;
+    let job = &project.jobs[0];
+    let zone = match project.settings.api_days {
+        ServerDays::Utc => chrono_tz::Tz::UTC,
+        ServerDays::Local => job.timezone,
+    };
+    let today = clock.now().with_timezone(&zone).date_naive();
+    let mut found = Vec::new();
+    let lake = Destinations::new(project.settings.stores.clone());
+    for export in destinations(job) {
+        let destination = lake.open(&export.to, &job.name);
+        let destination = destination.map_err(EngineError::from)?;
+        let units = destination.manifests().await.map_err(EngineError::from)?;
+        let listed = destination.list("").await.map_err(EngineError::from)?;
+        let there = listed.into_iter().map(|file| file.path).collect();
+        for (day, why) in missing(&units, &there, today) {
+            found.push((export.to_label.clone(), day, why));
+        }
+    }
+    let exit = if found.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    };
+    if global.json {
+        let list = found
+            .iter()
+            .map(|(to, unit, why)| json!({ "destination": to, "unit": unit, "why": why }));
+        print::json(&json!({ "job": job.name, "gaps": list.collect::<Vec<_>>() }));
+        return Ok(exit);
+    }
+    for (to, unit, why) in &found {
+        print::line(format!("{to}: {unit}: {why}"));
+    }
+    if found.is_empty() {
+        print::line("no gaps");
+    } else {
+        print::note(format!(
+            "fill them in with: databuddy-jobs backfill {} --from DAY --to DAY",
+            job.name
+        ));
+    }
+    Ok(exit)
+}
+
+/// Days between the first one that is there and yesterday that have no manifest, and units of which
+/// something is not there.
+fn missing(units: &Units, there: &BTreeSet<String>, today: NaiveDate) -> BTreeMap<String, String> {
+    let mut gaps = BTreeMap::new();
+    let mut covered = BTreeSet::new();
+    let good = || {
+        units
+            .iter()
+            .filter_map(|(_, manifest)| manifest.as_ref().ok())
+    };
+    for (unit, manifest) in units {
+        let why = match manifest {
+            Ok(manifest) => {
+                let days = days_of(manifest);
+                let newest = newest_of_its_kind(good(), manifest);
+                covered.extend(days.iter().copied());
+                why_incomplete(
+                    manifest,
+                    newest,
+                    there,
+                    days.last().is_some_and(|d| *d < today),
+                )
+            }
+            Err(error) => Some(format!(
+                "its manifest cannot be read: {}",
+                error.root_cause()
+            )),
+        };
+        if let Some(why) = why {
+            gaps.insert(unit.clone(), why);
+        }
+    }
+    let first = covered.first().copied();
+    let days = first
+        .into_iter()
+        .flat_map(|first| (0..).map(move |n| first + Days::new(n)));
+    for day in days.take_while(|day| *day < today) {
+        if !covered.contains(&day) {
+            let gap = gaps.entry(day.to_string());
+            gap.or_insert_with(|| "it was never written".to_owned());
+        }
+    }
+    gaps
+}
+
+/// The days of a manifest's window; none where it does not say which.
+fn days_of(manifest: &Manifest) -> Vec<NaiveDate> {
+    let day = |text: &str| text.parse::<NaiveDate>().ok();
+    let window = &manifest.window;
+    let (Some(start), Some(end)) = (day(&window.start), day(&window.end)) else {
+        return Vec::new();
+    };
+    let days = (0..).map(|n| start + Days::new(n));
+    days.take_while(|day| *day <= end).collect()
+}
+
+/// The newest of those that are of one day as it is, or of several: what the job writes now.
+fn newest_of_its_kind<'m>(
+    all: impl Iterator<Item = &'m Manifest>,
+    manifest: &Manifest,
+) -> Option<&'m Manifest> {
+    let is_day = |manifest: &Manifest| manifest.window.start == manifest.window.end;
+    all.filter(|other| is_day(other) == is_day(manifest))
+        .max_by(|a, b| a.window.start.cmp(&b.window.start))
+}
+
+/// What is not there of a unit: what its manifest lists as missing, files that are gone, what the
+/// newest one has of queries and websites, days that were not over.
+fn why_incomplete(
+    manifest: &Manifest,
+    newest: Option<&Manifest>,
+    there: &BTreeSet<String>,
+    is_over: bool,
+) -> Option<String> {
+    // Those of Delta tables are the tables' own
+    let is_gone = |file: &&ManifestFile| file.format != "delta" && !there.contains(&file.path);
+    if let Some(lacking) = manifest.missing.first() {
+        let of = lacking
+            .website_id
+            .as_deref()
+            .or(lacking.link_id.as_deref())
+            .unwrap_or_default();
+        return Some(format!(
+            "{} missing, the first `{}` of {of}: {}",
+            manifest.missing.len(),
+            lacking.query,
+            lacking.error
+        ));
+    }
+    if let Some(gone) = manifest.files.iter().find(is_gone) {
+        let count = manifest.files.iter().filter(is_gone).count();
+        return Some(format!(
+            "{count} files are not there, the first `{}`",
+            gone.path
+        ));
+    }
+    let later: Vec<(&str, &str)> = newest.map_or_else(Vec::new, |newest| {
+        let has = pairs(manifest);
+        pairs(newest).difference(&has).copied().collect()
+    });
+    if let Some((query, website)) = later.first() {
+        return Some(format!(
+            "{} that the newest has are not in it, the first `{query}` of {website}: they came into the job later",
+            later.len(),
+        ));
+    }
+    (!manifest.is_final && is_over).then(|| "it was written before its days were over".to_owned())
+}
+
+/// The queries of each website. Links come and go by the day, and are not among them.
+fn pairs(manifest: &Manifest) -> BTreeSet<(&str, &str)> {
+    let of_files = manifest.files.iter().map(|f| (&f.query, &f.website_id));
+    let of_missing = manifest.missing.iter().map(|m| (&m.query, &m.website_id));
+    of_files
+        .chain(of_missing)
+        .filter_map(|(query, website)| Some((query.as_str(), website.as_deref()?)))
+        .collect()
+}
