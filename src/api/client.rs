@@ -5,13 +5,13 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use reqwest::{Method, Response, StatusCode, header::HeaderMap};
+use bytes::Bytes;
+use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use url::{Host, Url};
 
@@ -19,25 +19,15 @@ use super::{
     ApiError, Rate, Retry,
     allowance::Allowance,
     answer,
+    body::Bodies,
     depth::{MOST_DEPTH, is_too_deep},
     limiter::{Budget, Limiter, Turn},
+    patience::{Patience, Reading},
 };
 use crate::{clock::Clock, secret::Secret};
 
-/// Tries of one request, 429s apart.
-const TRIES: u32 = 5;
-
-/// Tries of a packed request that fails as its parts may: then its halves are asked for.
-const PACKED_TRIES: u32 = 2;
-
 /// The largest answer that is read of lists and the like.
 const MAX_BYTES: usize = 64 << 20;
-
-/// The largest answer whose memory is kept for the next one.
-const MAX_SPARE_BYTES: usize = 2 << 20;
-
-/// Waits for one request after 429s, before it is given up.
-const RATE_LIMIT_WAITS: u32 = 30;
 
 /// What a client is made of.
 #[derive(Debug, Clone)]
@@ -85,57 +75,11 @@ fn is_on_this_machine(url: &Url) -> bool {
     url.scheme() == "http" && is_loopback
 }
 
-/// What is read of an answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
-    /// A larger one is an error.
-    pub(super) max_bytes: usize,
-    /// Whether the request has several parts.
-    pub(super) is_packed: bool,
-}
-
-/// The tries of one request.
-#[derive(Debug)]
-pub(super) struct Patience {
-    is_packed: bool,
-    tries: u32,
-    /// After 429s.
-    waits: u32,
-}
-
-impl Patience {
-    pub(super) fn new(reading: Reading) -> Self {
-        Self {
-            is_packed: reading.is_packed,
-            tries: 0,
-            waits: 0,
-        }
-    }
-
-    /// Takes note of a failed try; whether it was the last.
-    fn is_exhausted_by(&mut self, error: &ApiError) -> bool {
-        if error.kind() == super::Kind::RateLimited {
-            self.waits += 1;
-        } else {
-            self.tries += 1;
-        }
-        let most = if self.is_packed && error.may_be_one_part() {
-            PACKED_TRIES
-        } else {
-            TRIES
-        };
-        self.tries >= most || self.waits >= RATE_LIMIT_WAITS
-    }
-}
-
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,
     retries: AtomicU64,
-    /// Of the last answer.
-    bytes: AtomicUsize,
-    /// The memory of a page that was read, for the next one.
-    spare: Mutex<Option<BytesMut>>,
+    bodies: Bodies,
 }
 
 /// What a client has sent.
@@ -261,6 +205,11 @@ impl Client {
         self.limiter.rate(Budget::Standard)
     }
 
+    /// Keeps the memory of an answer for the next one.
+    pub(super) fn reuse(&self, answer: Bytes) {
+        self.counters.bodies.reuse(answer);
+    }
+
     pub(super) fn count_query(&self) {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
     }
@@ -328,12 +277,12 @@ impl Client {
             Retry::After(wait) => wait,
             // A stale connection of the pool is tried again at once
             Retry::Backoff
-                if patience.tries == 1
+                if patience.is_first()
                     && matches!(&error, ApiError::Unreachable { source, .. } if source.is_request() && !source.is_connect()) =>
             {
                 Duration::ZERO
             }
-            Retry::Backoff => self.backoff(patience.tries + patience.waits),
+            Retry::Backoff => self.backoff(patience.failures()),
         };
         self.counters.retries.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(path, %error, wait_ms = wait.as_millis(), "request is sent again");
@@ -394,7 +343,8 @@ impl Client {
         let response = request.send().await.map_err(unreachable)?;
         self.learn(&mut turn, budget, method, response.headers());
         let (status, headers) = (response.status(), response.headers().clone());
-        let answer = self.read(response, max_bytes).await.map_err(unreachable)?;
+        let answer = self.counters.bodies.read(response, max_bytes).await;
+        let answer = answer.map_err(unreachable)?;
         tracing::debug!(%method, path, status = status.as_u16(), "answered");
         let answer = answer.ok_or_else(|| ApiError::TooLarge {
             path: path.split('?').next().unwrap_or(path).to_owned(),
@@ -431,48 +381,6 @@ impl Client {
         } else if let Some(limit) = number("x-ratelimit-limit").filter(|limit| *limit > 0) {
             tracing::debug!(limit, "the server allows fewer requests");
             self.limiter.lower(budget, limit);
-        }
-    }
-
-    /// The body; `None` where it is larger than that.
-    async fn read(
-        &self,
-        mut response: Response,
-        max_bytes: usize,
-    ) -> Result<Option<Bytes>, reqwest::Error> {
-        let announced = response
-            .content_length()
-            .and_then(|n| usize::try_from(n).ok());
-        // Of a packed answer no length is announced: it is likely as long as the last one
-        let likely = announced.unwrap_or_else(|| self.counters.bytes.load(Ordering::Relaxed));
-        let likely = likely.min(max_bytes);
-        let spare = self.spare().filter(|spare| spare.capacity() >= likely);
-        // A little more than this page needs: reserving more later would double it
-        let mut body = spare.unwrap_or_else(|| BytesMut::with_capacity(likely + likely / 32));
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > max_bytes {
-                return Ok(None);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        self.counters.bytes.store(body.len(), Ordering::Relaxed);
-        Ok(Some(body.freeze()))
-    }
-
-    fn spare(&self) -> Option<BytesMut> {
-        let mut spare = self.counters.spare.lock().ok()?;
-        spare.take()
-    }
-
-    /// Keeps the memory of an answer for the next one: fresh memory costs a page fault every 4 KB, which
-    /// tells where rows are small.
-    pub(super) fn reuse(&self, answer: Bytes) {
-        if answer.len() <= MAX_SPARE_BYTES
-            && let Ok(mut memory) = answer.try_into_mut()
-            && let Ok(mut spare) = self.counters.spare.lock()
-        {
-            memory.clear();
-            *spare = Some(memory);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod allowance;
 mod answer;
+mod body;
 mod client;
 mod custom;
 mod depth;
@@ -11,6 +12,7 @@ mod limiter;
 mod lists;
 mod pace;
 mod pages;
+mod patience;
 mod query;
 mod rows;
 mod track;

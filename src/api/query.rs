@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sonic_rs::LazyValue;
 
-use super::{ApiError, Client, answer::cut, client::Reading, limiter::Budget};
+use super::{ApiError, Client, answer::cut, limiter::Budget, patience::Reading};
 use crate::domain::request::{Ask, Item, Request};
 
 /// The largest answer that is read of a request of several parts: a larger one is asked for in halves.

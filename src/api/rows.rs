@@ -10,8 +10,8 @@ use tokio::task::spawn_blocking;
 
 use super::{
     ApiError, Client, PartError,
-    client::{Patience, Reading},
     limiter::Budget,
+    patience::{Patience, Reading},
     query::{MAX_PART_BYTES, parts_of, protocol},
 };
 use crate::domain::request::{Ask, Request};

@@ -6,19 +6,23 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use super::{Engine, EngineError, fetch::StepError, run::one_line};
+use super::{
+    Engine, EngineError,
+    constants::{constants, query_column},
+    fetch::StepError,
+    run::one_line,
+};
 use crate::{
     domain::{
-        job::{Drift, Export, Format, Job, Nested, Per, Pii},
+        job::{Drift, Export, Format, Job, Nested, Pii},
         personal::is_personal,
         query::{ColumnType, Query, Source},
-        target::Target,
     },
     export::{Destination, FoundColumn, SchemaLock, Version},
     plan::{Plan, PlannedArtifact, Step},
     table::{
-        Column, Constant, ConstantValue, Known, SESSION_EVENTS, Shape, ShapedColumn, TableBuilder,
-        known_columns, known_custom_columns,
+        Column, Known, SESSION_EVENTS, Shape, ShapedColumn, TableBuilder, known_columns,
+        known_custom_columns,
     },
 };
 
@@ -196,12 +200,12 @@ impl Columns {
             let is_ours = in_answer(name) || before.kind_of(name).is_some();
             is_known(name) || (is_ours && has(name))
         });
-        // Those that are known in their order, those of earlier runs in that of the lock, new ones by
-        // name: whichever answer came first
+        // The order that the lock will have: its own, then those that are known in their order, new ones by
+        // name, whichever answer came first
         let mut columns: Vec<_> = columns.collect();
         columns.sort_by_key(|column| {
             let at = place(&column.name).unwrap_or(usize::MAX);
-            (at, before.place_of(&column.name), column.name.clone())
+            (before.place_of(&column.name), at, column.name.clone())
         });
         if columns.is_empty() {
             // A file without columns has no rows to its readers: one of an answer that says nothing of
@@ -433,70 +437,4 @@ fn check_personal(
             step.query
         )),
     }
-}
-
-fn query_column(step: &Step) -> Constant {
-    Constant {
-        name: "query",
-        value: ConstantValue::Text(step.query.clone()),
-    }
-}
-
-/// Columns for what the path does not carry as `key=value`, which is how readers find it.
-fn constants(
-    export: &Export,
-    step: &Step,
-    columns: &[ShapedColumn],
-) -> Result<Vec<Constant>, String> {
-    if export.format == Format::Delta {
-        // The table's partitions carry all of them
-        return Ok(Vec::new());
-    }
-    let path = export.path_template(&step.target);
-    let path: String = path.split_whitespace().collect();
-    for column in columns {
-        let key = format!("{}=", column.name);
-        if path.split('/').any(|segment| segment.starts_with(&key)) {
-            return Err(format!(
-                "query `{}`: the column `{}` of its rows and `{key}` of the path would be one column to readers: name it otherwise in `path`",
-                step.query, column.name
-            ));
-        }
-    }
-    let carries = |value: &str| path.contains(&format!("={{{{{value}}}}}"));
-    let mut constants = Vec::new();
-    let mut add = |name: &'static str, value: ConstantValue| {
-        if columns.iter().all(|column| column.name != name) {
-            constants.push(Constant { name, value });
-        }
-    };
-    if !path.contains("{{query}}") {
-        let query = query_column(step);
-        add(query.name, query.value);
-    }
-    match &step.target {
-        Target::Website(id) if !carries("website.id") => {
-            add("website_id", ConstantValue::Text(id.clone()));
-        }
-        Target::Link(id) if !carries("link.id") => {
-            add("link_id", ConstantValue::Text(id.clone()));
-        }
-        _ => {}
-    }
-    let (start, end) = (step.window.start, step.window.end);
-    match export.per {
-        Per::Day if !(carries("date") || carries("start") || carries("end")) => {
-            add("day", ConstantValue::Day(start));
-        }
-        Per::Day => {}
-        Per::Window => {
-            if !(carries("start") || carries("date")) {
-                add("window_start", ConstantValue::Day(start));
-            }
-            if !carries("end") {
-                add("window_end", ConstantValue::Day(end));
-            }
-        }
-    }
-    Ok(constants)
 }

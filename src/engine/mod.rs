@@ -6,6 +6,7 @@ mod backfill;
 mod channel;
 mod clash;
 mod columns;
+mod constants;
 mod context;
 mod courier;
 mod deliver;

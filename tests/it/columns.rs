@@ -56,7 +56,8 @@ impl Lake {
         let tick = (tick + chrono::Days::new(1)).to_string();
         let args = [&["run", "nightly", "--json", "--at", &tick], more].concat();
         let output = self.workspace.run(&args);
-        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let document: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
         let error = &document["runs"][0]["steps"][0]["error"];
         (
             output.status.code().unwrap(),
