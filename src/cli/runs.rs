@@ -129,20 +129,20 @@ fn write_out(
         last = Some(letter);
         let site = letter.website_id.as_deref().unwrap_or("all");
         let stem = format!("{}-{}-{site}", run.job, letter.report);
-        let mut html = letter.html.clone();
-        for image in &letter.images {
+        let mut html = letter.content.html.clone();
+        for image in &letter.content.images {
             let name = format!("{stem}-{}", plain(&image.name));
             html = html.replace(&format!("cid:{}", image.cid), &name);
             files.push(write(folder, &name, &image.bytes)?);
         }
-        for file in &letter.attachments {
+        for file in &letter.content.attachments {
             let name = format!("{stem}-{}", plain(&file.name));
             files.push(write(folder, &name, &file.bytes)?);
         }
         files.push(write(
             folder,
             &format!("{stem}.txt"),
-            letter.text.as_bytes(),
+            letter.content.text.as_bytes(),
         )?);
         files.push(write(
             folder,

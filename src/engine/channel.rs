@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Engine, courier::Failed, post::Begun, stored::StoredMail};
+use super::{Engine, courier::Failed, delivery::Begun, stored::StoredMail};
 use crate::{
     domain::channel::{Channel, ChannelKind},
     mail::{Failure, Refusal},

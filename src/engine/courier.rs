@@ -70,6 +70,14 @@ impl Courier<'_> {
         }
     }
 
+    /// Whether [`ready`](Self::ready) would ask nobody.
+    pub(super) fn is_ready(&self) -> bool {
+        match self {
+            Self::Mail(mailer) => mailer.transport.is_ready(),
+            Self::Channel(_) | Self::None(_) => true,
+        }
+    }
+
     /// Until this has worked nothing can have been sent.
     pub(super) async fn ready(&self) -> Result<(), (Failure, String)> {
         match self {

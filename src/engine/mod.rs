@@ -10,6 +10,7 @@ mod constants;
 mod context;
 mod courier;
 mod deliver;
+mod delivery;
 #[cfg(feature = "delta")]
 mod delta;
 mod doctor;

@@ -1,5 +1,7 @@
 //! Telling people and services of the outcome of runs: without a flood, and never at the cost of the run.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
@@ -12,7 +14,7 @@ use crate::{
         job::Job,
         run::{RunRecord, RunState, Trigger},
     },
-    mail::{Message, domain_of, message_id},
+    mail::{Content, Message, domain_of, message_id},
     notify::{Webhook, ping},
     secret::Secret,
     store::{Change, Found, News, Notice, RunOutcome},
@@ -209,6 +211,9 @@ impl Engine {
             return Err("`mail.url` and `mail.from` are not both set".to_owned());
         };
         let (mut is_told, mut failed) = (false, None);
+        let html = format!("<pre>{}</pre>", escape(&news.text));
+        let content = Content::new(html, news.text.clone(), Vec::new(), Vec::new());
+        let content = Arc::new(content);
         for to in addresses {
             let key = ["outcome", &job.name, &run.id, &news.subject, to];
             let message = Message {
@@ -216,11 +221,8 @@ impl Engine {
                 to: vec![to.clone()],
                 cc: Vec::new(),
                 bcc: Vec::new(),
-                images: Vec::new(),
-                attachments: Vec::new(),
                 subject: news.subject.clone(),
-                html: format!("<pre>{}</pre>", escape(&news.text)),
-                text: news.text.clone(),
+                content: Arc::clone(&content),
                 message_id: message_id(&key, 1, &domain_of(from)),
                 label: format!("outcome_{}_{}", job.name, run.id),
                 list_id: format!("outcome.{}.databuddy-jobs", job.name),

@@ -1,11 +1,11 @@
 //! Handing letters over: each recipient at most once, by the ledger.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     EngineError, Event,
     courier::{Courier, Failed, Mailer},
-    outgoing::BUNDLE,
+    delivery::{Begun, Sent, ending, id_of, key, not_sent, record, unsettled, website_key},
     stored::{Posting, StoredMail},
     work::{Progress, Work},
 };
@@ -15,19 +15,9 @@ use crate::{
         recipients::identity,
         run::{DeliveryRecord, DeliveryState},
     },
-    mail::{Failure, Message, Refusal, message_id},
-    store::{Begin, DeliveryKey, Handing},
+    mail::{Failure, Message, Refusal},
+    store::{Begin, DeliveryKey, Ended, Handing, Next},
 };
-
-/// What came of one try to send to one recipient.
-struct Sent {
-    place: usize,
-    record: DeliveryRecord,
-    /// Whether it may work a little later.
-    again: bool,
-    /// How long the receiver wants to be left alone before that.
-    pause: Option<Duration>,
-}
 
 /// What an attempt left for the next one.
 #[derive(Default)]
@@ -37,12 +27,10 @@ struct Left {
     pause: Option<Duration>,
 }
 
-/// A recipient whose delivery the ledger has begun.
-pub(super) struct Begun {
-    place: usize,
-    to: String,
-    key: DeliveryKey,
-    pub(super) number: u32,
+/// A message that was handed over, of which the ledger does not know yet how that ended.
+struct Handed {
+    letter: Arc<StoredMail>,
+    ends: Vec<(Begun, DeliveryRecord)>,
 }
 
 impl Work<'_> {
@@ -84,16 +72,22 @@ impl Work<'_> {
         let mut left = Left::default();
         let is_last = !self.may_retry(progress);
         let mut down: HashMap<String, String> = HashMap::new();
+        let mut handed: Option<Handed> = None;
         for posting in open {
             if self.stop.is_cancelled() {
+                self.settle(handed.take()).await?;
                 return Err(EngineError::Cancelled);
             }
             let sent = match down.get(&posting.recipients[0].1) {
                 Some(why) => {
+                    self.settle(handed.take()).await?;
                     let failed = (Failure::NotYet, why.clone());
                     self.not_ready(&posting, &failed).await?
                 }
-                None => self.post_one(mailer, &posting, is_last).await?,
+                None => {
+                    let posted = self.post_one(mailer, &posting, &mut handed, is_last);
+                    posted.await?
+                }
             };
             let mut again = Vec::new();
             for sent in sent {
@@ -115,67 +109,120 @@ impl Work<'_> {
                 });
             }
         }
+        self.settle(handed).await?;
         Ok(left)
     }
 
-    /// One message to those of its recipients that have not had it.
+    /// One message to those of its recipients that have not had it. The ledger hears how the message
+    /// before ended when this one begins, and of this one with the next: it waits for the disk once.
     async fn post_one(
         &self,
         mailer: Option<Mailer<'_>>,
         posting: &Posting,
+        before: &mut Option<Handed>,
         is_last: bool,
     ) -> Result<Vec<Sent>, EngineError> {
-        let (letter, store) = (&*posting.letter, &self.engine.store);
+        let letter = &posting.letter;
         let courier = self.courier(mailer, posting);
         let domain = courier.domain();
-        let mut results = Vec::new();
-        let mut begun = Vec::new();
+        if !courier.is_ready() {
+            self.settle(before.take()).await?;
+        }
         // The ledger says `pending` as shortly as possible: a program that dies while it connects
         // leaves no doubt
         if let Err(failed) = courier.ready().await {
+            self.settle(before.take()).await?;
             return self.not_ready(posting, &failed).await;
         }
-        for (place, to) in &posting.recipients {
-            let key = key(letter, to);
-            let id_of = |number| id_of(letter, &key, number, &domain);
-            let handing = self.handing(letter, *place);
-            let now = self.engine.clock.now();
-            match store.begin_delivery(&key, handing, id_of, now).await? {
-                Begin::Send(number) => begun.push(Begun {
-                    place: *place,
-                    to: to.clone(),
-                    key,
-                    number,
-                }),
-                other => {
-                    let record = not_sent(letter, to, other);
-                    let records = std::slice::from_ref(&record);
-                    store.save_deliveries(self.run, *place, records).await?;
-                    results.push(Sent {
-                        place: *place,
-                        record,
-                        again: false,
-                        pause: None,
-                    });
-                }
-            }
-        }
+        let (begun, mut results) = self.begin(posting, &domain, before.take()).await?;
         let Some(first) = begun.first() else {
             return Ok(results);
         };
         let id = id_of(letter, &first.key, first.number, &domain);
         // It holds the whole dialogue with a server: large, and rarely alive
-        let handed = Box::pin(self.hand_over(&courier, letter, &begun, &id, is_last)).await;
-        for begun in &begun {
-            let sent = ending(letter, begun, &id, &handed);
-            let handing = self.handing(letter, begun.place);
-            let now = self.engine.clock.now();
-            let (key, number) = (&begun.key, begun.number);
-            let finish = store.finish_delivery(key, number, handing, &sent.record, now);
-            finish.await?;
-            results.push(sent);
-        }
+        let answer = Box::pin(self.hand_over(&courier, letter, &begun, &id, is_last)).await;
+        let ends: Vec<Sent> = begun
+            .iter()
+            .map(|begun| ending(letter, begun, &id, &answer))
+            .collect();
+        let records = ends.iter().map(|sent| sent.record.clone());
+        *before = Some(Handed {
+            letter: Arc::clone(letter),
+            ends: begun.into_iter().zip(records).collect(),
+        });
+        results.extend(ends);
         Ok(results)
+    }
+
+    /// Those of a posting's recipients whose delivery begins, and what is to be said of the others.
+    async fn begin(
+        &self,
+        posting: &Posting,
+        domain: &str,
+        before: Option<Handed>,
+    ) -> Result<(Vec<Begun>, Vec<Sent>), EngineError> {
+        let (letter, store) = (&*posting.letter, &self.engine.store);
+        let keys = posting.recipients.iter().map(|(_, to)| key(letter, to));
+        let keys: Vec<DeliveryKey> = keys.collect();
+        let ids = keys
+            .iter()
+            .map(|key| move |number| id_of(letter, key, number, domain));
+        let ids: Vec<_> = ids.collect();
+        let places = posting.recipients.iter().map(|(place, _)| *place);
+        let next: Vec<Next<'_>> = keys
+            .iter()
+            .zip(&ids)
+            .zip(places)
+            .map(|((key, message_id), place)| Next {
+                key,
+                handing: self.handing(letter, place),
+                message_id,
+            })
+            .collect();
+        let now = self.engine.clock.now();
+        let ended = before.as_ref().map_or_else(Vec::new, |h| self.ended(h));
+        let answers = store.turn_over(&ended, &next, now).await?;
+        let (mut begun, mut others) = (Vec::new(), Vec::new());
+        for (((place, to), key), answer) in posting.recipients.iter().zip(keys.clone()).zip(answers)
+        {
+            let place = *place;
+            if let Begin::Send(number) = answer {
+                begun.push(Begun {
+                    place,
+                    to: to.clone(),
+                    key,
+                    number,
+                });
+                continue;
+            }
+            let record = not_sent(letter, to, answer);
+            let records = std::slice::from_ref(&record);
+            store.save_deliveries(self.run, place, records).await?;
+            others.push(Sent {
+                place,
+                record,
+                again: false,
+                pause: None,
+            });
+        }
+        Ok((begun, others))
+    }
+
+    /// Tells the ledger how the last message ended.
+    async fn settle(&self, handed: Option<Handed>) -> Result<(), EngineError> {
+        let Some(handed) = handed else { return Ok(()) };
+        let (store, now) = (&self.engine.store, self.engine.clock.now());
+        Ok(store.finish_deliveries(&self.ended(&handed), now).await?)
+    }
+
+    fn ended<'h>(&'h self, handed: &'h Handed) -> Vec<Ended<'h>> {
+        let ended = handed.ends.iter().map(|(begun, record)| Ended {
+            key: &begun.key,
+            number: begun.number,
+            handing: self.handing(&handed.letter, begun.place),
+            record,
+        });
+        ended.collect()
     }
 
     /// One message to all that are given; the last time also to some of them.
@@ -261,180 +308,11 @@ impl Work<'_> {
             cc,
             bcc,
             subject: letter.subject.clone(),
-            html: letter.html.clone(),
-            text: letter.text.clone(),
-            images: letter.images.clone(),
-            attachments: letter.attachments.clone(),
+            content: Arc::clone(&letter.content),
             message_id,
             list_id: format!("{report}.{}.databuddy-jobs", letter.job),
             unsubscribe: self.engine.settings.mail_unsubscribe.clone(),
             date: self.engine.clock.now(),
         }
     }
-}
-
-/// What makes a delivery one delivery.
-pub(super) fn key(letter: &StoredMail, to: &str) -> DeliveryKey {
-    DeliveryKey {
-        job: letter.job.clone(),
-        report: letter.report.clone(),
-        website_id: website_key(letter).to_owned(),
-        window_start: letter.window.start.clone(),
-        window_end: letter.window.end.clone(),
-        timezone: letter.window.timezone.clone(),
-        recipient: identity(to),
-    }
-}
-
-fn website_key(letter: &StoredMail) -> &str {
-    letter.website_id.as_deref().unwrap_or(BUNDLE)
-}
-
-/// A message that several get has one id.
-fn id_of(letter: &StoredMail, key: &DeliveryKey, number: u32, domain: &str) -> String {
-    let mut parts = key.parts();
-    let everybody = letter.together.as_ref().map(|all| {
-        let lists = [&all.to, &all.cc, &all.bcc].into_iter().flatten();
-        lists.map(|to| identity(to)).collect::<Vec<_>>().join(",")
-    });
-    if let Some(everybody) = &everybody {
-        parts[6] = everybody;
-    }
-    message_id(&parts, number, domain)
-}
-
-fn record(letter: &StoredMail, to: &str, state: DeliveryState) -> DeliveryRecord {
-    DeliveryRecord {
-        report: letter.report.clone(),
-        website_id: letter.website_id.clone(),
-        to: to.to_owned(),
-        subject: letter.subject.clone(),
-        state,
-        message_id: String::new(),
-        error: None,
-    }
-}
-
-/// How the sending ended for one of its recipients.
-fn ending(
-    letter: &StoredMail,
-    begun: &Begun,
-    message_id: &str,
-    handed: &Result<Vec<Refusal>, Failed>,
-) -> Sent {
-    let mut record = record(letter, &begun.to, DeliveryState::Sent);
-    message_id.clone_into(&mut record.message_id);
-    let (mut again, mut pause) = (false, None);
-    match handed {
-        Ok(refusals) => {
-            let refusal = refusals.iter().find(|r| r.recipient == begun.to);
-            if let Some(refusal) = refusal {
-                record.state = state_after(refusal.failure);
-                again = refusal.failure == Failure::NotYet;
-                record.error = Some(refusal.why.clone());
-            }
-        }
-        Err(failed) => {
-            record.state = state_after(failed.failure);
-            (again, pause) = (failed.failure == Failure::NotYet, failed.pause);
-            record.error = Some(failed.why.clone());
-        }
-    }
-    Sent {
-        place: begun.place,
-        record,
-        again,
-        pause,
-    }
-}
-
-fn state_after(failure: Failure) -> DeliveryState {
-    match failure {
-        Failure::Refused => DeliveryState::Refused,
-        Failure::NotYet | Failure::Settings => DeliveryState::Pending,
-        Failure::Unknown => DeliveryState::Unknown,
-    }
-}
-
-/// What the ledger says of a mail that may not be handed over now.
-fn not_sent(letter: &StoredMail, to: &str, begin: Begin) -> DeliveryRecord {
-    let (state, earlier, error) = match begin {
-        Begin::AlreadySent {
-            subject,
-            message_id,
-        } => (
-            DeliveryState::AlreadySent,
-            Some((subject, message_id)),
-            None,
-        ),
-        Begin::Unknown {
-            subject,
-            message_id,
-        } => (
-            DeliveryState::Unknown,
-            Some((subject, message_id)),
-            Some("an earlier run may have sent it; it is not sent again by itself: ask, then `resend RUN --unknown`".to_owned()),
-        ),
-        Begin::Suppressed { reason } => (DeliveryState::Refused, None, Some(suppressed(&reason))),
-        Begin::InFlight | Begin::Send(_) => (
-            DeliveryState::Pending,
-            None,
-            Some("another run is sending it now".to_owned()),
-        ),
-    };
-    let mut record = record(letter, to, state);
-    if let Some((subject, message_id)) = earlier {
-        record.subject = subject;
-        record.message_id = message_id;
-    }
-    record.error = error;
-    record
-}
-
-/// What a delivery says whose recipient is on the list.
-const SUPPRESSED: &str = "on the suppression list";
-
-fn suppressed(reason: &str) -> String {
-    match reason {
-        "" => SUPPRESSED.to_owned(),
-        reason => format!("{SUPPRESSED}: {reason}"),
-    }
-}
-
-/// What a person must know: each reason once, with how many it concerns. A recipient on the
-/// suppression list is as somebody wanted it.
-fn unsettled(deliveries: &[DeliveryRecord]) -> Vec<String> {
-    let mut reasons: Vec<(&str, &DeliveryRecord, usize)> = Vec::new();
-    for delivery in deliveries {
-        let Some(why) = delivery.error.as_deref() else {
-            continue;
-        };
-        if why.starts_with(SUPPRESSED) {
-            continue;
-        }
-        match reasons
-            .iter_mut()
-            .find(|(other, first, _)| *other == why && first.state == delivery.state)
-        {
-            Some((_, _, count)) => *count += 1,
-            None => reasons.push((why, delivery, 1)),
-        }
-    }
-    let say = |(why, first, count): (&str, &DeliveryRecord, usize)| {
-        let more = match count {
-            1 => String::new(),
-            count => format!(" and {} more", count - 1),
-        };
-        let state = match first.state {
-            DeliveryState::Unknown => "whether it was sent is unknown: ",
-            _ => "",
-        };
-        let what = if is_channel(&first.to) {
-            "report"
-        } else {
-            "mail"
-        };
-        format!("{what} to {}{more}: {state}{why}", first.to)
-    };
-    reasons.into_iter().map(say).collect()
 }

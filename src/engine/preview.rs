@@ -149,7 +149,7 @@ fn again(mail: &StoredMail, spec: &ReportSpec, form: &Form) -> Result<Page, Engi
     let context: Value = serde_json::from_str(&mail.context).map_err(|error| {
         EngineError::Incomplete(format!("what was kept cannot be read: {error}"))
     })?;
-    let attached = mail.attachments.iter().map(|file| Attached {
+    let attached = mail.content.attachments.iter().map(|file| Attached {
         name: file.name.clone(),
         mime: file.mime.clone(),
         bytes: file.bytes.clone(),

@@ -6,7 +6,7 @@ use chrono::DateTime;
 
 use super::{
     Engine, EngineError, Order,
-    post::key,
+    delivery::key,
     stored::{Posting, StoredMail},
     work::{Progress, Work},
 };

@@ -1,9 +1,11 @@
 //! A previewed report as a mail: a test, outside store and ledger.
 
+use std::sync::Arc;
+
 use super::{Attached, Engine, EngineError, Page, stored::picture};
 use crate::{
     domain::job::Job,
-    mail::{Message, domain_of, message_id},
+    mail::{Content, Message, domain_of, message_id},
 };
 
 impl Engine {
@@ -42,10 +44,12 @@ impl Engine {
             cc: Vec::new(),
             bcc: Vec::new(),
             subject: format!("[test] {}", page.rendered.subject),
-            html: page.rendered.html.clone(),
-            text: page.rendered.text.clone(),
-            images: page.rendered.images.iter().map(picture).collect(),
-            attachments: page.attachments.iter().map(Attached::to_mail).collect(),
+            content: Arc::new(Content::new(
+                page.rendered.html.clone(),
+                page.rendered.text.clone(),
+                page.rendered.images.iter().map(picture).collect(),
+                page.attachments.iter().map(Attached::to_mail).collect(),
+            )),
             message_id: message_id(&key, 1, &domain_of(from)),
             list_id: format!("{}.{}.databuddy-jobs", page.report, job.name),
             unsubscribe: self.settings.mail_unsubscribe.clone(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::outgoing::{Attached, Outgoing, Recipients};
 use crate::{
     domain::run::WindowRecord,
-    mail::{Attachment, Inline},
+    mail::{Attachment, Content, Inline},
     report::Image,
     store::Archive,
 };
@@ -28,14 +28,8 @@ pub struct StoredMail {
     pub window: WindowRecord,
     /// One line.
     pub subject: String,
-    /// The mail as HTML.
-    pub html: String,
-    /// The mail as text.
-    pub text: String,
-    /// What the HTML shows.
-    pub images: Vec<Inline>,
-    /// Files that go with it.
-    pub attachments: Vec<Attachment>,
+    /// What it says.
+    pub content: Arc<Content>,
     /// What the template was given, as JSON.
     pub context: String,
     /// SHA-256 of the template's files.
@@ -97,10 +91,12 @@ impl StoredMail {
             website_id: mail.website.map(|website| website.id.clone()),
             window,
             subject: rendered.subject.clone(),
-            html: rendered.html.clone(),
-            text: rendered.text.clone(),
-            images: rendered.images.iter().map(picture).collect(),
-            attachments: mail.attachments.iter().map(Attached::to_mail).collect(),
+            content: Arc::new(Content::new(
+                rendered.html.clone(),
+                rendered.text.clone(),
+                rendered.images.iter().map(picture).collect(),
+                mail.attachments.iter().map(Attached::to_mail).collect(),
+            )),
             context: mail.context.to_string(),
             template_hash,
             together: Together::of(&mail.to),
@@ -114,7 +110,7 @@ impl StoredMail {
     pub(super) fn keep(&self, archive: &Archive, now: SystemTime) -> io::Result<String> {
         let put = |content: &[u8]| archive.put(content, now);
         let mut images = Vec::new();
-        for image in &self.images {
+        for image in &self.content.images {
             images.push(File {
                 name: image.name.clone(),
                 mime: image.mime.clone(),
@@ -123,7 +119,7 @@ impl StoredMail {
             });
         }
         let mut attachments = Vec::new();
-        for file in &self.attachments {
+        for file in &self.content.attachments {
             attachments.push(File {
                 name: file.name.clone(),
                 mime: file.mime.clone(),
@@ -138,8 +134,8 @@ impl StoredMail {
             website_id: self.website_id.clone(),
             window: self.window.clone(),
             subject: self.subject.clone(),
-            html: put(self.html.as_bytes())?,
-            text: put(self.text.as_bytes())?,
+            html: put(self.content.html.as_bytes())?,
+            text: put(self.content.text.as_bytes())?,
             images,
             attachments,
             context: put(self.context.as_bytes())?,
@@ -173,17 +169,15 @@ impl StoredMail {
                 name: file.name,
             });
         }
+        let (html, plain) = (text(&index.html)?, text(&index.text)?);
         Ok(Self {
-            html: text(&index.html)?,
-            text: text(&index.text)?,
+            content: Arc::new(Content::new(html, plain, images, attachments)),
             context: text(&index.context)?,
             job: index.job,
             report: index.report,
             website_id: index.website_id,
             window: index.window,
             subject: index.subject,
-            images,
-            attachments,
             template_hash: index.template_hash,
             together: index.together,
         })

@@ -33,8 +33,8 @@ fn stem(message: &Message) -> String {
 
 /// The HTML with its pictures inside: a browser finds no other part of a message.
 fn with_pictures(message: &Message) -> String {
-    let mut html = message.html.clone();
-    for image in &message.images {
+    let mut html = message.content.html.clone();
+    for image in &message.content.images {
         let data = BASE64_STANDARD.encode(&image.bytes);
         let url = format!("data:{};base64,{data}", image.mime);
         html = html.replace(&format!("cid:{}", image.cid), &url);

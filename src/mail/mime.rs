@@ -4,13 +4,13 @@ use lettre::{
     Message as Mime,
     address::Envelope,
     message::{
-        Mailbox, MessageBuilder, MultiPart, MultiPartBuilder, SinglePart,
-        header::{ContentDisposition, ContentId, ContentType, HeaderName, HeaderValue},
+        Mailbox, MessageBuilder, MultiPart, MultiPartBuilder,
+        header::{HeaderName, HeaderValue},
     },
 };
 use sha2::{Digest, Sha256};
 
-use super::{Attachment, Inline, MailError, Message};
+use super::{MailError, Message};
 
 /// The Message-ID of the `number`th sending of what `key` names: always the same.
 pub fn message_id(key: &[&str], number: u32, domain: &str) -> String {
@@ -69,21 +69,22 @@ fn list_headers(builder: MessageBuilder, message: &Message) -> MessageBuilder {
 /// The nesting that every mail program accepts, Outlook too, without the layers that hold one part
 /// only: mixed(alternative(text, related(HTML, images)), attachments).
 fn body(message: &Message) -> MultiPart {
-    let text = SinglePart::plain(message.text.clone());
-    let html = SinglePart::html(message.html.clone());
-    let alternative = layer(MultiPart::alternative(), message, "alternative").singlepart(text);
-    let bodies = if message.images.is_empty() {
+    let parts = message.content.parts();
+    let html = parts.html.clone();
+    let alternative = layer(MultiPart::alternative(), message, "alternative");
+    let alternative = alternative.singlepart(parts.text.clone());
+    let bodies = if parts.images.is_empty() {
         alternative.singlepart(html)
     } else {
         let related = layer(MultiPart::related(), message, "related").singlepart(html);
-        let images = message.images.iter().map(inline);
+        let images = parts.images.iter().cloned();
         alternative.multipart(images.fold(related, MultiPart::singlepart))
     };
-    if message.attachments.is_empty() {
+    if parts.attachments.is_empty() {
         return bodies;
     }
     let mixed = layer(MultiPart::mixed(), message, "mixed").multipart(bodies);
-    let attachments = message.attachments.iter().map(attachment);
+    let attachments = parts.attachments.iter().cloned();
     attachments.fold(mixed, MultiPart::singlepart)
 }
 
@@ -93,44 +94,8 @@ fn layer(builder: MultiPartBuilder, message: &Message, name: &str) -> MultiPartB
     builder.boundary(format!("=_{}", &hash[..32]))
 }
 
-fn inline(image: &Inline) -> SinglePart {
-    SinglePart::builder()
-        .header(content_type(&image.mime))
-        .header(ContentDisposition::inline_with_name(&one_line(&image.name)))
-        .header(ContentId::from(format!("<{}>", one_line(&image.cid))))
-        .body(image.bytes.clone())
-}
-
-fn attachment(attachment: &Attachment) -> SinglePart {
-    let kind = match plain_name(&one_line(&attachment.name)) {
-        Some(plain) => content_type(&format!("{}; name=\"{plain}\"", attachment.mime)),
-        None => content_type(&attachment.mime),
-    };
-    SinglePart::builder()
-        .header(kind)
-        .header(ContentDisposition::attachment(&one_line(&attachment.name)))
-        .body(attachment.bytes.clone())
-}
-
-/// A name beyond ASCII in plain letters, for programs that do not read RFC 2231. It stands in
-/// `Content-Type`: where it stands beside the real one as a second `filename`, readers that know
-/// RFC 2231 show it too (Python's `email` and the crate `mail-parser` do). `None`: the name is plain.
-fn plain_name(name: &str) -> Option<String> {
-    let letter = |c: char| match c {
-        c if c.is_ascii_alphanumeric() || "-_. ".contains(c) => c,
-        _ => '_',
-    };
-    (!name.is_ascii()).then(|| name.chars().map(letter).collect())
-}
-
-fn content_type(mime: &str) -> ContentType {
-    ContentType::parse(mime).unwrap_or_else(|_| {
-        ContentType::parse("application/octet-stream").expect("it is a content type")
-    })
-}
-
 /// A line break would begin another header.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     text.chars()
         .map(clean)

@@ -1,14 +1,16 @@
 //! Mails: messages to their recipients, into a folder or over SMTP.
 
+mod content;
 mod folder;
 mod mime;
 mod session;
 mod smtp;
 
+pub use content::{Attachment, Content, Inline};
 pub use mime::{domain_of, message_id};
 pub use smtp::Server;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
@@ -28,14 +30,8 @@ pub struct Message {
     pub bcc: Vec<String>,
     /// One line.
     pub subject: String,
-    /// The body as HTML.
-    pub html: String,
-    /// The body as text.
-    pub text: String,
-    /// What the HTML shows as `cid:…`.
-    pub images: Vec<Inline>,
-    /// Files that go with it.
-    pub attachments: Vec<Attachment>,
+    /// What it says; messages that say the same share it.
+    pub content: Arc<Content>,
     /// Without angle brackets.
     pub message_id: String,
     /// What files of it are called in a folder, for people; the id makes it unique.
@@ -46,30 +42,6 @@ pub struct Message {
     pub unsubscribe: Option<String>,
     /// When it was made.
     pub date: DateTime<Utc>,
-}
-
-/// An image within the HTML.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inline {
-    /// What the HTML calls it, without `cid:`.
-    pub cid: String,
-    /// Its content type.
-    pub mime: String,
-    /// The image.
-    pub bytes: Vec<u8>,
-    /// Its file name, where a program shows it as one.
-    pub name: String,
-}
-
-/// A file that goes with a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// Its file name.
-    pub name: String,
-    /// Its content type.
-    pub mime: String,
-    /// The file.
-    pub bytes: Vec<u8>,
 }
 
 /// A recipient that the server will not take, of a message that others got.
@@ -163,6 +135,14 @@ impl Transport {
         match self {
             Self::Dir(_) => Ok(()),
             Self::Smtp(server) => server.ready().await,
+        }
+    }
+
+    /// Whether [`ready`](Self::ready) would ask nobody.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Dir(_) => true,
+            Self::Smtp(server) => server.is_ready(),
         }
     }
 

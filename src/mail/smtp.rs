@@ -48,7 +48,14 @@ pub struct Server {
     login: Option<Credentials>,
     patience: Patience,
     /// Connections between two messages.
-    idle: Mutex<Vec<AsyncSmtpConnection>>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+/// A connection that waits for a message.
+struct Idle {
+    connection: AsyncSmtpConnection,
+    /// Whether it has carried one before: what it answers then may be about the connection.
+    is_used: bool,
 }
 
 /// When a connection is encrypted.
@@ -114,11 +121,13 @@ impl Server {
     }
 
     /// Hands a message over to the server; the places of the recipients that were refused, where at
-    /// least one was not; with `partly` also those that were refused for now. The connection of the last message is used again, as long as it lasts.
+    /// least one was not; with `partly` also those that were refused for now. The connection of the last
+    /// message is used again, as long as it lasts.
     pub(super) async fn send(&self, mime: &Mime, partly: bool) -> Outcome {
         let idle = self.idle().pop();
-        if let Some(connection) = idle {
-            let sent = hand_over(connection, mime, self.patience, true, partly).await;
+        if let Some(idle) = idle {
+            let (connection, is_used) = (idle.connection, idle.is_used);
+            let sent = hand_over(connection, mime, self.patience, is_used, partly).await;
             if !sent.is_stale() {
                 return self.keep(sent);
             }
@@ -132,26 +141,37 @@ impl Server {
     pub(super) async fn ready(&self) -> Result<(), Failed> {
         if self.idle().is_empty() {
             let connection = self.connect().await?;
-            self.idle().push(connection);
+            self.idle().push(Idle {
+                connection,
+                is_used: false,
+            });
         }
         Ok(())
+    }
+
+    /// Whether a connection waits for the next message.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.idle().is_empty()
     }
 
     /// Takes leave of the server.
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle());
-        for connection in idle {
-            leave(connection, self.patience).await;
+        for idle in idle {
+            leave(idle.connection, self.patience).await;
         }
     }
 
     fn keep(&self, sent: Sent) -> Outcome {
         let (connection, result) = sent.into_parts();
-        self.idle().extend(connection);
+        self.idle().extend(connection.map(|connection| Idle {
+            connection,
+            is_used: true,
+        }));
         result
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<AsyncSmtpConnection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().expect("nothing panics while it is held")
     }
 

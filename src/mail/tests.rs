@@ -13,10 +13,12 @@ fn message(subject: &str) -> Message {
         cc: Vec::new(),
         bcc: Vec::new(),
         subject: subject.to_owned(),
-        html: "<p>Grüße</p>".to_owned(),
-        text: "Grüße".to_owned(),
-        images: Vec::new(),
-        attachments: Vec::new(),
+        content: Arc::new(Content::new(
+            "<p>Grüße</p>".to_owned(),
+            "Grüße".to_owned(),
+            Vec::new(),
+            Vec::new(),
+        )),
         message_id: message_id(&["job", "ann@example.org"], 1, "example.org"),
         label: "2026-11-22 weekly Acme".to_owned(),
         list_id: "weekly.job.databuddy-jobs".to_owned(),
@@ -68,18 +70,21 @@ fn full() -> Message {
         ],
         cc: vec!["علي <ali@example.org>".to_owned()],
         bcc: vec!["hidden@example.org".to_owned()],
-        html: "<p>Grüße <img src=\"cid:daily\" width=\"2\" height=\"1\" alt=\"a\"></p>".to_owned(),
-        images: vec![Inline {
-            cid: "daily".to_owned(),
-            mime: "image/png".to_owned(),
-            bytes: (0..=255).collect(),
-            name: "daily.png".to_owned(),
-        }],
-        attachments: vec![Attachment {
-            name: "Seiten – März.csv".to_owned(),
-            mime: "text/csv; charset=utf-8".to_owned(),
-            bytes: b"path,visitors\r\n/,1\r\n".to_vec(),
-        }],
+        content: Arc::new(Content::new(
+            "<p>Grüße <img src=\"cid:daily\" width=\"2\" height=\"1\" alt=\"a\"></p>".to_owned(),
+            "Grüße".to_owned(),
+            vec![Inline {
+                cid: "daily".to_owned(),
+                mime: "image/png".to_owned(),
+                bytes: (0..=255).collect(),
+                name: "daily.png".to_owned(),
+            }],
+            vec![Attachment {
+                name: "Seiten – März.csv".to_owned(),
+                mime: "text/csv; charset=utf-8".to_owned(),
+                bytes: b"path,visitors\r\n/,1\r\n".to_vec(),
+            }],
+        )),
         ..message("📈 Acme: 1,219 visitors, up 14% – مرحبا")
     }
 }
@@ -159,12 +164,13 @@ fn a_name_of_a_file_beyond_ascii_is_whole_and_has_plain_letters_beside_it() {
     let mut message = full();
     let long = format!("Seiten \"{}\" – März 🎉.csv", "ä".repeat(60));
     let names = ["seiten_bücher.example.csv", &long, "plain.csv"];
-    let file = message.attachments[0].clone();
+    let content = Arc::make_mut(&mut message.content);
+    let file = content.attachments[0].clone();
     let named = names.map(|name| Attachment {
         name: name.to_owned(),
         ..file.clone()
     });
-    message.attachments = named.to_vec();
+    content.attachments = named.to_vec();
     let raw = raw(&message);
     let text = String::from_utf8_lossy(&raw);
     let all = text.replace("\r\n ", " ");
@@ -192,15 +198,11 @@ fn layers_that_hold_one_part_are_left_out() {
         MessageParser::default().parse(&raw).unwrap().parts.len()
     };
     assert_eq!(parts(&message("x")), 3, "alternative, text, HTML");
-    let images = Message {
-        attachments: Vec::new(),
-        ..full()
-    };
+    let mut images = full();
+    Arc::make_mut(&mut images.content).attachments.clear();
     assert_eq!(parts(&images), 5, "alternative, text, related, HTML, image");
-    let files = Message {
-        images: Vec::new(),
-        ..full()
-    };
+    let mut files = full();
+    Arc::make_mut(&mut files.content).images.clear();
     assert_eq!(parts(&files), 5, "mixed, alternative, text, HTML, file");
 }
 
@@ -212,9 +214,10 @@ fn a_line_break_begins_no_header_wherever_it_stands() {
     message.to[0] = "Ann\r\n <ann@example.org>".to_owned();
     message.list_id = evil.to_owned();
     message.unsubscribe = Some(format!("mailto:stop@example.org?subject={evil}"));
-    message.images[0].name = evil.to_owned();
-    message.images[0].cid = evil.to_owned();
-    message.attachments[0].name = evil.to_owned();
+    let content = Arc::make_mut(&mut message.content);
+    content.images[0].name = evil.to_owned();
+    content.images[0].cid = evil.to_owned();
+    content.attachments[0].name = evil.to_owned();
     message.from = "\"Reports\r\nX: y\" <reports@example.org>".to_owned();
     let raw = raw(&message);
     let mail = MessageParser::default().parse(&raw).unwrap();

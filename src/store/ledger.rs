@@ -1,5 +1,7 @@
 //! The delivery ledger: a mail goes out once per job, report, website, window and recipient.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use sqlx::{AnyConnection, Row};
 
@@ -38,6 +40,30 @@ impl DeliveryKey {
             &self.recipient,
         ]
     }
+}
+
+/// How a sending ended. `Pending` takes it back: it surely was not handed over.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended<'a> {
+    /// The delivery.
+    pub key: &'a DeliveryKey,
+    /// Which sending of it, from 1.
+    pub number: u32,
+    /// Of which run.
+    pub handing: Handing<'a>,
+    /// How.
+    pub record: &'a DeliveryRecord,
+}
+
+/// A mail that is about to be handed over.
+#[derive(Clone, Copy)]
+pub struct Next<'a> {
+    /// The delivery.
+    pub key: &'a DeliveryKey,
+    /// Of which run.
+    pub handing: Handing<'a>,
+    /// Makes the id of a number of the sending.
+    pub message_id: &'a (dyn Fn(u32) -> String + Send + Sync),
 }
 
 /// Which sending of a run asks.
@@ -118,27 +144,98 @@ macro_rules! keyed {
     };
 }
 
+impl fmt::Debug for Next<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Next");
+        shown
+            .field("key", &self.key)
+            .field("handing", &self.handing);
+        shown.finish_non_exhaustive()
+    }
+}
+
 impl Store {
-    /// Asks whether the mail may be handed over, and records it as pending if so; of several that
-    /// ask at once, one gets [`Begin::Send`]. `message_id` makes the id of a number of the sending.
+    /// Asks whether a mail may be handed over, and records it as pending if so.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or somebody else has taken the run over.
     pub async fn begin_delivery(
         &self,
         key: &DeliveryKey,
         handing: Handing<'_>,
-        message_id: impl Fn(u32) -> String + Send,
+        message_id: impl Fn(u32) -> String + Send + Sync,
         now: DateTime<Utc>,
     ) -> Result<Begin, StoreError> {
+        let next = Next {
+            key,
+            handing,
+            message_id: &message_id,
+        };
+        let mut begun = self.turn_over(&[], &[next], now).await?;
+        Ok(begun.remove(0))
+    }
+
+    /// Records how sendings ended.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn finish_deliveries(
+        &self,
+        ended: &[Ended<'_>],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.turn_over(ended, &[], now).await.map(drop)
+    }
+
+    /// Records how sendings ended, then asks of each mail that is next whether it may be handed over, and
+    /// records it as pending if so; of several that ask at once, one gets [`Begin::Send`]. The disk is
+    /// waited for once. Ends are recorded also where nothing may begin: they are true.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or somebody else has taken the run over.
+    pub async fn turn_over(
+        &self,
+        ended: &[Ended<'_>],
+        next: &[Next<'_>],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Begin>, StoreError> {
         let mut tx = self.begin_write().await?;
-        self.must_hold(&mut tx, handing.run).await?;
-        let last = self.last_sending(&mut tx, key, now).await?;
+        for ended in ended {
+            self.end_one(&mut tx, ended, now).await?;
+        }
+        let mut begun = Vec::with_capacity(next.len());
+        for next in next {
+            match self.begin_one(&mut tx, next, now).await {
+                Ok(begin) => begun.push(begin),
+                // Somebody else has the run: what was begun here for it is taken back
+                Err(error @ StoreError::TakenOver { .. }) if !ended.is_empty() => {
+                    drop(tx);
+                    Box::pin(self.finish_deliveries(ended, now)).await?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        tx.commit().await.map_err(self.wrap())?;
+        Ok(begun)
+    }
+
+    async fn begin_one(
+        &self,
+        tx: &mut AnyConnection,
+        next: &Next<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Begin, StoreError> {
+        let (key, handing) = (next.key, next.handing);
+        self.must_hold(tx, handing.run).await?;
+        let last = self.last_sending(tx, key, now).await?;
         if let Some(earlier) = last.as_ref().and_then(|last| last.forbids(handing.again)) {
             if let Begin::Unknown { .. } = earlier {
-                self.doubt(&mut tx, key).await?;
-                tx.commit().await.map_err(self.wrap())?;
+                self.doubt(tx, key).await?;
             }
             return Ok(earlier);
         }
-        let reason = self.suppression(&mut tx, &key.recipient).await?;
+        let reason = self.suppression(tx, &key.recipient).await?;
         let number = last.map_or(1, |last| last.number + 1);
         let shown = u32::try_from(number).unwrap_or(u32::MAX);
         let state = match reason {
@@ -151,7 +248,7 @@ impl Store {
             timezone, recipient, number, state, run_id, subject, message_id, error, changed_ms, fence)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
             COALESCE((SELECT fence FROM runs WHERE id = $10), 1))";
-        let id = message_id(shown);
+        let id = (next.message_id)(shown);
         keyed!(sql.to_owned(), key)
             .bind(number)
             .bind(state.name())
@@ -164,9 +261,8 @@ impl Store {
             .await
             .map_err(self.wrap())?;
         if reason.is_none() {
-            self.name_message(&mut tx, handing, &id).await?;
+            self.name_message(tx, handing, &id).await?;
         }
-        tx.commit().await.map_err(self.wrap())?;
         Ok(match reason {
             None => Begin::Send(shown),
             Some(reason) => Begin::Suppressed { reason },
@@ -257,27 +353,24 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// Records how a sending ended. `Pending` takes it back: it surely was not handed over. What is
-    /// true is recorded, whoever has taken the run over since.
-    pub async fn finish_delivery(
+    /// What is true is recorded, whoever has taken the run over since.
+    async fn end_one(
         &self,
-        key: &DeliveryKey,
-        number: u32,
-        handing: Handing<'_>,
-        end: &DeliveryRecord,
+        tx: &mut AnyConnection,
+        ended: &Ended<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
+        let (key, end) = (ended.key, ended.record);
         let query = if end.state == DeliveryState::Pending {
             let sql = format!("DELETE FROM deliveries WHERE {KEY} AND number = $8");
-            keyed!(sql, key).bind(i64::from(number))
+            keyed!(sql, key).bind(i64::from(ended.number))
         } else {
             let sql = format!(
                 "UPDATE deliveries SET state = $9, error = $10, changed_ms = $11, message_id = $12
                  WHERE {KEY} AND number = $8"
             );
             keyed!(sql, key)
-                .bind(i64::from(number))
+                .bind(i64::from(ended.number))
                 .bind(end.state.name())
                 .bind(end.error.clone())
                 .bind(now.timestamp_millis())
@@ -285,9 +378,8 @@ impl Store {
         };
         query.execute(&mut *tx).await.map_err(self.wrap())?;
         let records = std::slice::from_ref(end);
-        self.insert_deliveries(&mut tx, handing.run, handing.place, records)
-            .await?;
-        tx.commit().await.map_err(self.wrap())
+        self.insert_deliveries(tx, ended.handing.run, ended.handing.place, records)
+            .await
     }
 
     /// The state of the last sending of a mail; `None`: it was never handed over.

@@ -26,7 +26,7 @@ pub use attempt::Attempt;
 pub use cancel::Cancellation;
 pub use claim::{Claimed, OpenRuns, Sign, Spent};
 pub use error::StoreError;
-pub use ledger::{Again, Begin, DeliveryKey, Handing};
+pub use ledger::{Again, Begin, DeliveryKey, Ended, Handing, Next};
 pub use notices::{News, Notice};
 pub use outcomes::{Change, RunOutcome};
 pub use plan::{Marks, Planned, Queued, Watermark};

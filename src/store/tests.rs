@@ -105,6 +105,17 @@ async fn begin(store: &Store, run: &str, force: bool, now: &str) -> Begin {
         .unwrap()
 }
 
+/// How a sending of the run `a` ended.
+async fn finish(store: &Store, number: u32, state: DeliveryState, now: &str) {
+    let end = Ended {
+        key: &key(),
+        number,
+        handing: handing("a", false),
+        record: &ended(state),
+    };
+    store.finish_deliveries(&[end], at(now)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_scheduled_run_is_unique_for_its_tick_and_a_manual_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
@@ -234,32 +245,54 @@ async fn a_sent_mail_stays_sent_and_a_refused_one_may_go_again() {
     let now = "2026-11-23T07:00:02Z";
     create(&store, "a", Trigger::Manual).await;
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(1));
-    store
-        .finish_delivery(
-            &key(),
-            1,
-            handing("a", false),
-            &ended(DeliveryState::Refused),
-            at(now),
-        )
-        .await
-        .unwrap();
+    finish(&store, 1, DeliveryState::Refused, now).await;
     assert_eq!(begin(&store, "a", false, now).await, Begin::Send(2));
-    store
-        .finish_delivery(
-            &key(),
-            2,
-            handing("a", false),
-            &ended(DeliveryState::Sent),
-            at(now),
-        )
-        .await
-        .unwrap();
+    finish(&store, 2, DeliveryState::Sent, now).await;
     let sent = Begin::AlreadySent {
         subject: "S".to_owned(),
         message_id: "m2@x".to_owned(),
     };
     assert_eq!(begin(&store, "a", false, now).await, sent);
+}
+
+#[tokio::test]
+async fn an_end_is_recorded_with_the_next_beginning_and_also_where_nothing_may_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.db");
+    let store = Store::open(&file).await.unwrap();
+    let now = "2026-11-23T07:00:02Z";
+    create(&store, "a", Trigger::Manual).await;
+    let to = |name: &str| DeliveryKey {
+        recipient: format!("{name}@example.org"),
+        ..key()
+    };
+    let id = |number| format!("m{number}@x");
+    let next = |key| Next {
+        key,
+        handing: handing("a", false),
+        message_id: &id,
+    };
+    let sent = ended(DeliveryState::Sent);
+    let end = |key| Ended {
+        key,
+        number: 1,
+        handing: handing("a", false),
+        record: &sent,
+    };
+    let (ann, bob, cyd) = (&to("ann"), &to("bob"), &to("cyd"));
+    let begun = store.turn_over(&[], &[next(ann)], at(now)).await.unwrap();
+    assert_eq!(begun, [Begin::Send(1)]);
+    let all = [next(bob), next(ann)];
+    let begun = store.turn_over(&[end(ann)], &all, at(now)).await.unwrap();
+    assert_eq!(begun[0], Begin::Send(1));
+    assert!(matches!(begun[1], Begin::AlreadySent { .. }), "{begun:?}");
+    let taken = "UPDATE runs SET fence = fence + 1";
+    sqlx::query(taken).execute(store.pool()).await.unwrap();
+    let refused = store.turn_over(&[end(bob)], &[next(cyd)], at(now)).await;
+    assert!(matches!(refused, Err(StoreError::TakenOver { .. })));
+    let state = async |key| store.delivery_state(key, at(now)).await.unwrap();
+    assert_eq!(state(bob).await, Some(DeliveryState::Sent));
+    assert_eq!(state(cyd).await, None);
 }
 
 #[tokio::test]

@@ -722,7 +722,15 @@ test!(one_sends, place, {
         15
     );
     stores[0]
-        .finish_delivery(&key(), 1, handing("a"), &ended(DeliveryState::Sent), noon())
+        .finish_deliveries(
+            &[Ended {
+                key: &key(),
+                number: 1,
+                handing: handing("a"),
+                record: &ended(DeliveryState::Sent),
+            }],
+            noon(),
+        )
         .await
         .unwrap();
     assert!(matches!(
@@ -747,7 +755,15 @@ fn back_up_and_restore() {
         run(&store, "a").await;
         assert_eq!(begin(&store, "a", noon()).await, Begin::Send(1));
         let (key, sent) = (key(), ended(DeliveryState::Sent));
-        let finish = store.finish_delivery(&key, 1, handing("a"), &sent, noon());
+        let (number, handing) = (1, handing("a"));
+        let end = Ended {
+            key: &key,
+            number,
+            handing,
+            record: &sent,
+        };
+        let end = [end];
+        let finish = store.finish_deliveries(&end, noon());
         finish.await.unwrap();
         let done = record("a", "a", Trigger::Schedule, RunState::Succeeded);
         store.finish_run(&done, noon()).await.unwrap();
