@@ -413,6 +413,23 @@ fn passing_answers_are_tried_again_and_a_closing_server_is_called_again() {
 }
 
 #[test]
+fn what_is_answered_to_the_first_message_of_a_connection_is_about_the_message() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Answer("451 4.7.1 greylisted")));
+    let workspace = workspace(&sink, &three());
+    let job = std::fs::read_to_string(workspace.path().join("jobs/mail.yaml")).unwrap();
+    workspace.write("jobs/mail.yaml", &job.replace("attempts: 3", "attempts: 1"));
+    let (_, first) = run(&workspace, &["run", "mail"]);
+    // It was not handed over again in the same breath, which a greylist takes ill
+    assert_eq!(states(&first), ["pending", "sent", "sent"], "{first:#}");
+    assert_eq!((sink.count("ann@example.org"), sink.connections()), (0, 1));
+    let (code, second) = run(&workspace, &["run", "mail"]);
+    assert_eq!(
+        (code, states(&second)),
+        (0, vec!["sent", "already_sent", "already_sent"])
+    );
+}
+
+#[test]
 fn a_recipient_on_the_suppression_list_gets_nothing_and_the_run_says_why() {
     let sink = Sink::start(Vec::new());
     let workspace = workspace(&sink, &three());

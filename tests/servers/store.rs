@@ -10,8 +10,8 @@ use databuddy_jobs::{
     },
     secret::Secret,
     store::{
-        Again, Attempt, Begin, Cancellation, Change, Claimed, DeliveryKey, Found, Handing, NewRun,
-        News, Notice, Planned, Queued, RunOutcome, Runner, Sign, Spent, Store, StoreError,
+        Again, Attempt, Begin, Cancellation, Change, Claimed, DeliveryKey, Ended, Found, Handing,
+        NewRun, News, Notice, Planned, Queued, RunOutcome, Runner, Sign, Spent, Store, StoreError,
     },
 };
 use futures::future::join_all;
