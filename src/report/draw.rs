@@ -1,12 +1,16 @@
 //! The charts that templates can call: each draws a picture, keeps it for the mail, and answers with
 //! the element that shows it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde_json::Value;
 use tera::{Kwargs, State, Tera, TeraResult};
 
 use super::{
+    arguments,
     chart::{ChartError, Daily, Image, Lying, Spark},
     rows::number,
     scene::Scene,
@@ -31,12 +35,13 @@ fn register_one(
     draw: fn(&Scene, &Value) -> Drawn,
 ) {
     let pictures = pictures.clone();
+    let signature = arguments::function(name).expect("every chart has a signature: a test");
     tera.register_function(
         name,
         move |kwargs: Kwargs, state: &State<'_>| -> TeraResult<tera::Value> {
-            let args: Value = kwargs.deserialize()?;
-            let image = draw(&Scene::of(state)?, &args);
-            let image = image.map_err(|why| tera::Error::message(format!("{name}(…): {why}")))?;
+            let wrong = |why: &dyn Display| tera::Error::message(format!("{name}(…): {why}"));
+            let args = signature.read(&kwargs, state).map_err(|why| wrong(&why))?;
+            let image = draw(&Scene::of(state)?, &args).map_err(|why| wrong(&why))?;
             let tag = tera::Value::safe_string(&image.tag());
             // A list that a panic left behind is whole all the same: pictures are only added
             let mut kept = pictures.lock().unwrap_or_else(PoisonError::into_inner);

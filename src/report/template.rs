@@ -14,6 +14,7 @@ use serde_json::Value;
 use tera::{Context, Tera};
 
 use super::{
+    calls::{self, Misuse},
     chart::Image,
     draw::{self, Pictures},
     embedded::{self, FILES, OPTIONAL},
@@ -32,6 +33,8 @@ pub struct Template {
     tera: Tera,
     /// File by file, under which name Tera knows it; absent: there is none.
     files: BTreeMap<&'static str, String>,
+    /// The files of the project, each with its text.
+    own: Vec<(String, String)>,
 }
 
 /// `report.yaml`.
@@ -115,15 +118,64 @@ impl Template {
                 source,
             })?;
         }
-        sources.retain(|(path, _)| !path.ends_with("/report.yaml"));
+        let is_template = |(path, _): &(String, String)| !path.ends_with("/report.yaml");
+        sources.retain(is_template);
+        let of_project = sources
+            .iter()
+            .filter(|(path, _)| path.starts_with("templates/"));
+        let own: Vec<_> = of_project.cloned().collect();
         tera.add_raw_templates(sources)
             .map_err(|e| wrong(name, e))?;
+        let misused = own
+            .iter()
+            .flat_map(|(path, text)| calls::wrong_calls(path, text));
+        let misused: Vec<Misuse> = misused.collect();
+        if !misused.is_empty() {
+            return Err(ReportError::Misused(misused));
+        }
         Ok(Self {
             name: name.to_owned(),
             needs,
             tera,
             files,
+            own,
         })
+    }
+
+    /// The queries that files of the project name and that a report would not have: those that
+    /// neither `report.yaml` nor `others` names, and optional ones that the job lacks.
+    pub fn lacking(&self, job: &[&str], others: &[&str]) -> Vec<Misuse> {
+        let Needs { queries, optional } = &self.needs;
+        let is_there = |name: &str| {
+            queries.contains_key(name)
+                || others.contains(&name)
+                || optional.contains_key(name) && job.contains(&name)
+        };
+        let mut found = Vec::new();
+        for (path, text) in &self.own {
+            let named = calls::queries(text).into_iter();
+            for query in named.filter(|query| !is_there(&query.name)) {
+                let name = &query.name;
+                let message = if optional.contains_key(name) {
+                    format!(
+                        "the job has no query `{name}`, which report.yaml calls optional: add it to the job, or ask with `{{% if q.{name} is defined %}}`"
+                    )
+                } else {
+                    let has: Vec<&str> = queries
+                        .keys()
+                        .chain(optional.keys())
+                        .map(String::as_str)
+                        .collect();
+                    format!(
+                        "`q.{name}` is no query of this report: add it to `queries` of templates/{}/report.yaml, which has {}",
+                        self.name,
+                        has.join(", ")
+                    )
+                };
+                found.push(Misuse::at(path, text, query.place, message));
+            }
+        }
+        found
     }
 
     /// What it needs.

@@ -591,7 +591,7 @@ fn a_wrong_template_says_where_and_what_there_is() {
         error.contains("line_chart(…): the chart has no values"),
         "{error}"
     );
-    let error = of("{{ words(key='helo') }}");
+    let error = of("{{ words(key='he' ~ 'lo') }}");
     assert!(error.contains("no words `helo`"), "{error}");
     fs::remove_file(own.join("body.txt")).unwrap();
     assert!(
