@@ -87,6 +87,7 @@ const FUNCTIONS: &[(&str, &[Argument])] = &[
     ("span_of", &[WINDOW]),
     ("utc_window", &[WINDOW]),
     (WORDS, &[must("key", Kind::Text)]),
+    ("range", &[may("start", Kind::Whole), must("end", Kind::Whole), may("step_by", Kind::Whole)]),
 ];
 
 const FILTERS: &[(&str, &[Argument])] = &[

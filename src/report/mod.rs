@@ -16,6 +16,7 @@ mod health;
 mod lang;
 mod metrics;
 mod moved;
+mod range;
 mod rows;
 mod scene;
 mod sentence;

@@ -19,7 +19,7 @@ use super::{
     draw::{self, Pictures},
     embedded::{self, FILES, OPTIONAL},
     error::ReportError,
-    filters, functions,
+    filters, functions, range,
 };
 
 /// More bytes of text are a loop gone wrong: the largest mail of the embedded templates has 100,000.
@@ -90,6 +90,7 @@ impl Template {
         filters::register(&mut tera);
         functions::register(&mut tera);
         draw::register(&mut tera, &Pictures::default());
+        range::register(&mut tera);
         let mut sources: Vec<(String, String)> = embedded::TEMPLATES
             .iter()
             .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
@@ -191,6 +192,7 @@ impl Template {
         let pictures = Pictures::default();
         let mut tera = self.tera.clone();
         draw::register(&mut tera, &pictures);
+        range::register(&mut tera);
         let mut values = Context::new();
         for (key, value) in context.as_object().into_iter().flatten() {
             values.insert(key.clone(), value);
