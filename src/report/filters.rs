@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use tera::{Kwargs, State, Tera, TeraResult};
 
-use super::{arguments, lang::Lang, scene::lang_of};
+use super::{arguments, lang::Lang, marks, scene::lang_of};
 
 pub(super) fn register(tera: &mut Tera) {
     register_one(tera, "num", |lang, value: f64, kwargs| {
@@ -110,7 +110,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 /// A name for a line of plain text: one line, and where it runs from right to left, in marks that
 /// keep the number beside it in its place (Unicode UAX 9, FSI and PDI).
 pub(super) fn isolate(text: &str) -> String {
-    let is_mark = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let is_mark = |c: char| marks::is_turning(c) || matches!(c, '\u{200e}' | '\u{200f}');
     let plain: String = text.chars().filter(|c| !is_mark(*c)).collect();
     let line: String = plain
         .split(|c: char| c.is_whitespace() || c.is_control())

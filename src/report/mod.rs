@@ -14,6 +14,7 @@ mod filters;
 mod functions;
 mod health;
 mod lang;
+mod marks;
 mod metrics;
 mod moved;
 mod range;

@@ -19,7 +19,7 @@ use super::{
     draw::{self, Pictures},
     embedded::{self, FILES, OPTIONAL},
     error::ReportError,
-    filters, functions, range,
+    filters, functions, marks, range,
 };
 
 /// More bytes of text are a loop gone wrong: the largest mail of the embedded templates has 100,000.
@@ -195,7 +195,7 @@ impl Template {
         range::register(&mut tera);
         let mut values = Context::new();
         for (key, value) in context.as_object().into_iter().flatten() {
-            values.insert(key.clone(), value);
+            values.insert(key.clone(), &marks::without(value));
         }
         let render = |file: &str, values: &Context| match self.files.get(file) {
             Some(path) => self.written(&tera, path, values),

@@ -323,6 +323,42 @@ fn names_from_the_right_pictures_and_long_paths_keep_the_layout() {
 }
 
 #[test]
+fn marks_that_turn_text_around_are_no_part_of_a_name() {
+    let mut context = normal();
+    let turned = |name: &str| format!("\u{202e}{name}\u{2067}\u{202b}");
+    context["website"]["name"] = json!(turned("Acme"));
+    let q = &mut context["q"];
+    let page = turned("/pricing");
+    q["pages"] = list("name", &[(&page, 300)], &[(&page, 3)]);
+    let source = format!("https://{}", turned("hn.test"));
+    q["traffic"] = list("source", &[(&source, 900)], &[("https://", 3)]);
+    q["events"] = list("name", &[(&turned("signup"), 42)], &[]);
+    q["countries"]["failed"] = json!(turned("timeout"));
+    let mail = render("weekly", &context);
+    let digest = Digest::of(&context);
+    let message = slack(&digest, &mail.subject).to_string();
+    let digest = serde_json::to_string(&digest).unwrap();
+    let is_turning = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    for part in [
+        &mail.subject,
+        &mail.preheader,
+        &mail.html,
+        &mail.text,
+        &message,
+        &digest,
+    ] {
+        assert!(!part.contains(is_turning), "{part}");
+        assert!(part.contains("Acme") || part.contains("hn.test"), "{part}");
+    }
+    assert!(mail.html.contains("<title>Acme</title>"));
+    assert!(
+        mail.images
+            .iter()
+            .all(|image| !image.alt.contains(is_turning))
+    );
+}
+
+#[test]
 fn what_visitors_send_is_text_and_never_markup_or_a_header() {
     let mut context = normal();
     context["website"]["name"] = json!("<script>alert(1)</script>\r\nBcc: all@evil.test");
