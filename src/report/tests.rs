@@ -323,6 +323,37 @@ fn names_from_the_right_pictures_and_long_paths_keep_the_layout() {
 }
 
 #[test]
+fn a_chart_has_ranks_for_the_names_that_its_font_lacks_and_the_mail_has_the_names() {
+    let mut context = normal();
+    let names = [
+        ("/價格/專業版", 300),
+        ("/pricing", 210),
+        ("/مرحبا/عالم", 180),
+        ("🚀", 90),
+        ("/o\u{30b}/b<b>", 40),
+    ];
+    context["q"]["pages"] = list("name", &names, &[]);
+    let project = tempfile::tempdir().unwrap();
+    let own = project.path().join("weekly");
+    fs::create_dir(&own).unwrap();
+    fs::write(
+        own.join("body.html"),
+        "{% extends \"weekly/body.html\" %}{% block main %}<tr><td>{{ bar_chart(rows=top(query=q.pages), title=\"Pages\") }}</td></tr>{% endblock %}",
+    )
+    .unwrap();
+    let template = Template::load(project.path(), "weekly").unwrap();
+    let mail = template.render(&context).unwrap();
+    golden("scripts.png", &mail.images[0].png);
+    let key = "1. <bdi>/價格/專業版</bdi><br>3. <bdi>/مرحبا/عالم</bdi><br>4. <bdi>🚀</bdi><br>5. <bdi>/o\u{30b}/b&lt;b&gt;</bdi></div>";
+    assert!(mail.html.contains(key), "{}", mail.html);
+    assert!(
+        mail.images[0]
+            .alt
+            .starts_with("Pages: 1. /價格/專業版 300, /pricing 210, 3. /مرحبا/عالم 180, 4. 🚀 90")
+    );
+}
+
+#[test]
 fn marks_that_turn_text_around_are_no_part_of_a_name() {
     let mut context = normal();
     let turned = |name: &str| format!("\u{202e}{name}\u{2067}\u{202b}");
