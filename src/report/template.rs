@@ -252,6 +252,27 @@ impl Template {
     }
 }
 
+#[cfg(test)]
+impl Template {
+    /// One whose rendering is a fault of this program.
+    pub(crate) fn faulty() -> Self {
+        use tera::{Kwargs, State};
+        let mut tera = Tera::new();
+        tera.register_function("fault", |_: Kwargs, _: &State<'_>| -> bool {
+            panic!("a fault on purpose")
+        });
+        tera.add_raw_template("faulty/subject.txt", "{{ fault() }}")
+            .expect("it can be parsed");
+        Self {
+            name: "faulty".to_owned(),
+            needs: Needs::default(),
+            tera,
+            files: BTreeMap::from([("subject.txt", "faulty/subject.txt".to_owned())]),
+            own: Vec::new(),
+        }
+    }
+}
+
 /// Where a template writes; it ends.
 #[derive(Debug, Default)]
 struct Paper {
