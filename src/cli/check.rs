@@ -18,7 +18,7 @@ use crate::{
         schedule::Tick,
     },
     engine::{EngineError, Events, Order},
-    report::{Broken, Condition, Template},
+    report::{Broken, Condition, Misuse, ReportError, Template},
 };
 
 pub(super) async fn check(
@@ -118,9 +118,20 @@ fn template_problems(project: &Project) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (job, source) in project.jobs.iter().zip(&project.sources) {
         for (place, report) in job.reports.iter().enumerate() {
-            let pointer = format!("/reports/{place}/template");
-            for (message, hint) in wrong_with(project, job, report) {
-                problems.push(source.problem_at(&pointer, message, hint));
+            match Template::load(&project.root.join("templates"), &report.template) {
+                Err(ReportError::Misused(wrong)) => problems.extend(in_templates(project, wrong)),
+                Err(error) => problems.push(source.problem_at(
+                    &format!("/reports/{place}/template"),
+                    print::chain(&error),
+                    None,
+                )),
+                Ok(template) => {
+                    let pointer = format!("/reports/{place}/template");
+                    for (message, hint) in lacking(&template, job, report) {
+                        problems.push(source.problem_at(&pointer, message, hint));
+                    }
+                    problems.extend(in_templates(project, named(&template, job, report)));
+                }
             }
             let pointer = format!("/reports/{place}/when");
             for broken in report.when.iter().flat_map(|when| wrong_when(job, when)) {
@@ -131,11 +142,30 @@ fn template_problems(project: &Project) -> Vec<Problem> {
     problems
 }
 
-fn wrong_with(project: &Project, job: &Job, report: &ReportSpec) -> Vec<(String, Option<String>)> {
-    let template = match Template::load(&project.root.join("templates"), &report.template) {
-        Ok(template) => template,
-        Err(error) => return vec![(print::chain(&error), None)],
-    };
+/// What is wrong in the files of a template, each at its place.
+fn in_templates(project: &Project, wrong: Vec<Misuse>) -> impl Iterator<Item = Problem> {
+    wrong.into_iter().map(|wrong| Problem {
+        line: wrong.line,
+        column: wrong.column,
+        excerpt: Some(wrong.excerpt),
+        ..Problem::of_file(project.root.join(wrong.file), wrong.message, None)
+    })
+}
+
+/// Queries that files of a template name and the report does not have.
+fn named(template: &Template, job: &Job, report: &ReportSpec) -> Vec<Misuse> {
+    let queries: Vec<&str> = job.queries.iter().map(|q| q.name.as_str()).collect();
+    let condition = report.when.as_ref();
+    let condition = condition.and_then(|when| Condition::parse(when).ok());
+    let of_when = condition.iter().flat_map(Condition::queries);
+    let of_when = of_when.map(|(name, _)| name);
+    let attached = report.attach.iter().map(|attach| attach.query.as_str());
+    let others: Vec<&str> = of_when.chain(attached).collect();
+    template.lacking(&queries, &others)
+}
+
+/// Queries that a template needs and the job lacks.
+fn lacking(template: &Template, job: &Job, report: &ReportSpec) -> Vec<(String, Option<String>)> {
     let lacking = |need: &&String| !job.queries.iter().any(|q| q.name == **need);
     let needs = template.needs().queries.keys().filter(lacking);
     needs

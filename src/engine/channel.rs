@@ -45,6 +45,7 @@ impl Engine {
             },
             why: failed.why,
             pause: failed.pause,
+            is_silent: failed.is_silent,
         })
     }
 }

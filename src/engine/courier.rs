@@ -30,6 +30,8 @@ pub(super) struct Failed {
     pub(super) why: String,
     /// How long the receiver wants to be left alone.
     pub(super) pause: Option<Duration>,
+    /// Whether it is a channel that took the message and did not answer in time.
+    pub(super) is_silent: bool,
 }
 
 /// In Message-IDs of what is no mail.
@@ -57,6 +59,7 @@ impl From<(Failure, String)> for Failed {
             failure,
             why,
             pause: None,
+            is_silent: false,
         }
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Sent {
     pub(super) again: bool,
     /// How long the receiver wants to be left alone before that.
     pub(super) pause: Option<Duration>,
+    /// Whether the receiver has to be waited for in vain.
+    pub(super) is_silent: bool,
 }
 
 /// A recipient whose delivery the ledger has begun.
@@ -103,6 +105,7 @@ pub(super) fn ending(
         record,
         again,
         pause,
+        is_silent: handed.as_ref().is_err_and(|failed| failed.is_silent),
     }
 }
 

@@ -1,6 +1,10 @@
 //! Handing letters over: each recipient at most once, by the ledger.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     EngineError, Event,
@@ -18,6 +22,9 @@ use crate::{
     mail::{Failure, Message, Refusal},
     store::{Begin, DeliveryKey, Ended, Handing, Next},
 };
+
+/// What a letter says that a silent channel was not asked to take.
+const SILENT: &str = "not handed over: an earlier message of this run was not answered in time; `resend RUN --failed` sends it";
 
 /// What an attempt left for the next one.
 #[derive(Default)]
@@ -42,8 +49,10 @@ impl Work<'_> {
         mut open: Vec<Posting>,
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
+        let mut silent = BTreeSet::new();
         loop {
-            let left = self.post_all(mailer, open, progress).await?;
+            let left = self.post_all(mailer, open, &mut silent, progress);
+            let left = left.await?;
             let again = left.postings;
             let first = again.first().map(|posting| posting.recipients[0].0);
             let why = first.and_then(|place| progress.deliveries[place].error.clone());
@@ -61,11 +70,13 @@ impl Work<'_> {
     }
 
     /// Tries every posting once, mails first: they do not wait for channels that answer late or never.
-    /// A channel that takes nothing for now is not asked again for its other letters.
+    /// A channel that takes nothing for now is not asked again for its other letters; one that did not
+    /// answer in time is `silent`, and not asked again within the run: every letter would wait as long.
     async fn post_all(
         &self,
         mailer: Option<Mailer<'_>>,
         mut open: Vec<Posting>,
+        silent: &mut BTreeSet<String>,
         progress: &mut Progress,
     ) -> Result<Left, EngineError> {
         open.sort_by_key(|posting| is_channel(&posting.recipients[0].1));
@@ -78,10 +89,15 @@ impl Work<'_> {
                 self.settle(handed.take()).await?;
                 return Err(EngineError::Cancelled);
             }
-            let sent = match down.get(&posting.recipients[0].1) {
-                Some(why) => {
+            let to = &posting.recipients[0].1;
+            let of_down = down.get(to).map(|why| (Failure::NotYet, why.clone()));
+            let failed = match silent.contains(to) {
+                true => Some((Failure::Settings, SILENT.to_owned())),
+                false => of_down,
+            };
+            let sent = match failed {
+                Some(failed) => {
                     self.settle(handed.take()).await?;
-                    let failed = (Failure::NotYet, why.clone());
                     self.not_ready(&posting, &failed).await?
                 }
                 None => {
@@ -92,6 +108,9 @@ impl Work<'_> {
             let mut again = Vec::new();
             for sent in sent {
                 self.engine.events.tell(&Event::DeliveryDone(&sent.record));
+                if sent.is_silent {
+                    silent.insert(sent.record.to.clone());
+                }
                 if sent.again {
                     let (to, why) = (&sent.record.to, &sent.record.error);
                     if is_channel(to) {
@@ -203,6 +222,7 @@ impl Work<'_> {
                 record,
                 again: false,
                 pause: None,
+                is_silent: false,
             });
         }
         Ok((begun, others))
@@ -273,6 +293,7 @@ impl Work<'_> {
                 record,
                 again,
                 pause: None,
+                is_silent: false,
             });
         }
         Ok(results)

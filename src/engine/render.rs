@@ -294,3 +294,54 @@ fn skipped(mail: &Outgoing<'_>, why: &str) -> DeliveryRecord {
         error: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        domain::run::{RunRecord, RunState},
+        engine::run::{caught, conclude},
+    };
+
+    fn record() -> RunRecord {
+        let record = json!({
+            "id": "r", "job": "weekly", "tick": "2026-11-23T07:00:00Z", "state": "running",
+            "trigger": "schedule", "window": { "start": "2026-11-16", "end": "2026-11-22", "timezone": "UTC" },
+            "attempts": 0, "requests": 0, "retries": 0, "rows": 0, "duration_ms": 0,
+            "steps": [], "artifacts": [], "deliveries": [], "error": null,
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_this_program_while_a_report_is_rendered_is_the_failure_of_its_run() {
+        let form = Arc::new(Form {
+            template: Template::faulty(),
+            when: None,
+        });
+        let stop = CancellationToken::new();
+        let context = Arc::new(json!({}));
+        let work = async {
+            form.write(&context, &stop).await;
+            Ok(())
+        };
+        let result = caught(work).await;
+        let fault = result.as_ref().unwrap_err();
+        assert!(
+            matches!(fault, EngineError::Fault { what } if what == "a fault on purpose"),
+            "{fault}"
+        );
+        let mut record = record();
+        conclude(&mut record, Progress::default(), result);
+        assert_eq!(record.state, RunState::Failed);
+        let error = record.error.unwrap();
+        for words in [
+            "fault of the program: please report it",
+            "a fault on purpose",
+        ] {
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

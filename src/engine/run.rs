@@ -289,9 +289,7 @@ impl Engine {
             lost: &lost,
             stop: &stop,
         };
-        // A fault of this program in one run must not end the others, and somebody must hear of it
-        let result = AssertUnwindSafe(work.go(progress)).catch_unwind().await;
-        let result = result.unwrap_or_else(|panic| Err(EngineError::fault(&*panic)));
+        let result = caught(work.go(progress)).await;
         self.clear_staging(run);
         watch.abort();
         if let Err(error) = lease.release().await {
@@ -307,6 +305,15 @@ impl Engine {
             other => other,
         }
     }
+}
+
+/// A fault of this program in the work of one run must not end the others, and somebody must hear of
+/// it: it is the run's failure.
+pub(super) async fn caught(
+    work: impl Future<Output = Result<(), EngineError>>,
+) -> Result<(), EngineError> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.unwrap_or_else(|panic| Err(EngineError::fault(&*panic)))
 }
 
 /// A new id: ten letters.
@@ -363,7 +370,7 @@ fn wait_of(
 }
 
 /// Turns progress and result into the final state; says what would have to change.
-fn conclude(
+pub(super) fn conclude(
     record: &mut RunRecord,
     progress: Progress,
     result: Result<(), EngineError>,

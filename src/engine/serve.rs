@@ -4,17 +4,15 @@
 //! because it keeps fixed offsets over a change of the clocks (its issue #107).
 
 use std::{
-    collections::BTreeSet,
-    panic::AssertUnwindSafe,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::FutureExt;
 use tokio::{
     sync::mpsc,
-    task::{JoinHandle, JoinSet},
+    task::{self, JoinHandle, JoinSet},
     time::timeout,
 };
 use tokio_cron_scheduler::{Job as WakeUp, JobScheduler, JobSchedulerError};
@@ -65,6 +63,8 @@ struct Service {
     most: usize,
     /// Ids of runs under way here.
     in_hand: BTreeSet<String>,
+    /// Which run a task of `runs` is.
+    tasks: HashMap<task::Id, String>,
     runs: JoinSet<Ended>,
     hand_back: CancellationToken,
     telling: JoinHandle<()>,
@@ -151,6 +151,7 @@ impl Service {
             },
             most: most(&engine),
             in_hand: BTreeSet::new(),
+            tasks: HashMap::new(),
             runs: JoinSet::new(),
             hand_back: CancellationToken::new(),
             telling: tokio::spawn(async {}),
@@ -392,10 +393,13 @@ impl Service {
             let Some(job) = self.planner.job(&claimed.job) else {
                 continue;
             };
-            self.in_hand.insert(claimed.id.clone());
+            let run = claimed.id.clone();
+            self.in_hand.insert(run.clone());
             let hand_back = self.hand_back.clone();
-            self.runs
+            let task = self
+                .runs
                 .spawn(run_one(self.engine.clone(), job, claimed, hand_back));
+            self.tasks.insert(task.id(), run);
         }
         self.status
             .running
@@ -415,11 +419,18 @@ impl Service {
         match ended {
             Ok(ended) => {
                 self.in_hand.remove(&ended.id);
+                self.tasks.retain(|_, run| *run != ended.id);
                 if let Some(record) = &ended.record {
                     self.status.ended(record);
                 }
             }
-            Err(error) => tracing::error!(%error, "a run was lost"),
+            // Its work is guarded: a fault of this program met it while it was recorded, which must not
+            // end the others, nor hold its place
+            Err(error) => {
+                let run = self.tasks.remove(&error.id()).unwrap_or_default();
+                self.in_hand.remove(&run);
+                tracing::error!(run, %error, "the run ended abnormally");
+            }
         }
         self.status
             .running
@@ -477,19 +488,9 @@ async fn run_one(
     claimed: Claimed,
     hand_back: CancellationToken,
 ) -> Ended {
-    // A fault of this program in one run must not end the others, nor the job for good
-    let run = AssertUnwindSafe(engine.run_claimed(&job, &claimed, &hand_back)).catch_unwind();
-    let record = match run.await {
-        Ok(Ok(outcome)) => Some(outcome.record),
-        Ok(Err(error)) => {
-            tracing::error!(job = %job.name, run = %claimed.id, error = %one_line(&error), "the run could not be recorded");
-            None
-        }
-        Err(_) => {
-            tracing::error!(job = %job.name, run = %claimed.id, "the run ended abnormally");
-            None
-        }
-    };
+    let run = engine.run_claimed(&job, &claimed, &hand_back).await;
+    let failed = |error: &EngineError| tracing::error!(job = %job.name, run = %claimed.id, error = %one_line(error), "the run could not be recorded");
+    let record = run.inspect_err(failed).ok().map(|outcome| outcome.record);
     Ended {
         id: claimed.id,
         record,

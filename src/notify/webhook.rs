@@ -57,6 +57,8 @@ pub struct Failed {
     pub why: String,
     /// How long the receiver wants to be left alone, within reason.
     pub pause: Option<Duration>,
+    /// Whether it took the message and did not answer in time.
+    pub is_silent: bool,
 }
 
 impl Webhook<'_> {
@@ -137,6 +139,7 @@ impl Webhook<'_> {
             },
             why: format!("it answered {status}{reason}"),
             pause: pause.map(|pause| pause.min(LONGEST_PAUSE)),
+            is_silent: false,
         }
     }
 }
@@ -154,6 +157,7 @@ fn lost(error: reqwest::Error) -> Failed {
     } else {
         Failure::Unknown
     };
+    let is_silent = failure == Failure::Unknown && error.is_timeout();
     let why = match failure {
         Failure::Unknown => "the connection was lost after the message was handed over: ",
         _ => "",
@@ -162,6 +166,7 @@ fn lost(error: reqwest::Error) -> Failed {
         failure,
         why: format!("{why}{}", in_words(error)),
         pause: None,
+        is_silent,
     }
 }
 

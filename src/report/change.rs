@@ -19,19 +19,16 @@ pub(super) enum Kind {
     Duration,
 }
 
+/// The names of the kinds, as a template writes them.
+pub(super) const KINDS: [&str; 3] = ["count", "rate", "duration"];
+
 impl Kind {
-    /// As a template names it.
-    ///
-    /// # Errors
-    /// It is none.
-    pub(super) fn of(name: Option<&str>) -> Result<Self, String> {
+    /// As a template names it, one of `KINDS`; a count without a name.
+    pub(super) fn of(name: Option<&str>) -> Self {
         match name {
-            None | Some("count") => Ok(Self::Count),
-            Some("rate") => Ok(Self::Rate),
-            Some("duration") => Ok(Self::Duration),
-            Some(name) => Err(format!(
-                "there is no kind `{name}`: use count, rate or duration"
-            )),
+            Some("rate") => Self::Rate,
+            Some("duration") => Self::Duration,
+            _ => Self::Count,
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value;
 use tera::{Context, ErrorKind, Tera};
 
-use super::{ReportError, filters, functions};
+use super::{ReportError, filters, functions, range};
 
 /// The expression stands between these.
 const AROUND: (&str, &str) = ("{% if ", " %}yes{% endif %}");
@@ -47,6 +47,7 @@ impl Condition {
         let mut tera = Tera::new();
         filters::register(&mut tera);
         functions::register(&mut tera);
+        range::register(&mut tera);
         let source = format!("{}{text}{}", AROUND.0, AROUND.1);
         tera.add_raw_template("when", &source)
             .map_err(|error| broken(text, &error))?;
@@ -70,7 +71,9 @@ impl Condition {
         for (key, value) in context.as_object().into_iter().flatten() {
             values.insert(key.clone(), value);
         }
-        let rendered = self.tera.render("when", &values);
+        let mut tera = self.tera.clone();
+        range::register(&mut tera);
+        let rendered = tera.render("when", &values);
         let rendered = rendered.map_err(|source| ReportError::When {
             when: self.text.clone(),
             source: Box::new(source),

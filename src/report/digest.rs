@@ -9,6 +9,7 @@ use super::{
     functions::{failed, utc_window},
     health::health,
     lang::Lang,
+    marks,
     moved::{Place, moves},
     rows::{Names, number},
     scene::{Scene, incomplete},
@@ -97,6 +98,10 @@ pub struct List {
 impl Digest {
     /// Of what a template would be given.
     pub fn of(context: &Value) -> Self {
+        Self::of_plain(&marks::without(context))
+    }
+
+    fn of_plain(context: &Value) -> Self {
         let report = &context["report"];
         let tag = report["lang"].as_str().unwrap_or("en");
         let lang = Lang::of(tag).unwrap_or(Lang::En);

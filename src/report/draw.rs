@@ -1,21 +1,30 @@
 //! The charts that templates can call: each draws a picture, keeps it for the mail, and answers with
 //! the element that shows it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde_json::Value;
 use tera::{Kwargs, State, Tera, TeraResult};
 
 use super::{
-    chart::{ChartError, Daily, Image, Lying, Spark},
+    arguments,
+    chart::{ChartError, Daily, Image, Lying, Spark, escape},
+    filters::cut,
     rows::number,
     scene::Scene,
 };
 
+/// Letters of a name below a picture, as in the lists.
+const LONGEST_NAME: usize = 56;
+
 /// The pictures of one rendering.
 pub(super) type Pictures = Arc<Mutex<Vec<Image>>>;
 
-type Drawn = Result<Image, ChartError>;
+/// A picture, and what stands below it, as HTML.
+type Drawn = Result<(Image, String), ChartError>;
 
 /// Registers the charts with a place of their own for pictures: one rendering's are its own.
 pub(super) fn register(tera: &mut Tera, pictures: &Pictures) {
@@ -31,13 +40,15 @@ fn register_one(
     draw: fn(&Scene, &Value) -> Drawn,
 ) {
     let pictures = pictures.clone();
+    let signature = arguments::function(name).expect("every chart has a signature: a test");
     tera.register_function(
         name,
         move |kwargs: Kwargs, state: &State<'_>| -> TeraResult<tera::Value> {
-            let args: Value = kwargs.deserialize()?;
-            let image = draw(&Scene::of(state)?, &args);
-            let image = image.map_err(|why| tera::Error::message(format!("{name}(…): {why}")))?;
-            let tag = tera::Value::safe_string(&image.tag());
+            let wrong = |why: &dyn Display| tera::Error::message(format!("{name}(…): {why}"));
+            let args = signature.read(&kwargs, state).map_err(|why| wrong(&why))?;
+            let drawn = draw(&Scene::of(state)?, &args);
+            let (image, below) = drawn.map_err(|why| wrong(&why))?;
+            let tag = tera::Value::safe_string(&(image.tag() + &below));
             // A list that a panic left behind is whole all the same: pictures are only added
             let mut kept = pictures.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.iter().all(|other| other.cid != image.cid) {
@@ -76,7 +87,7 @@ fn line_chart(scene: &Scene, args: &Value) -> Drawn {
         lang: scene.lang,
         alt,
     };
-    chart.draw()
+    Ok((chart.draw()?, String::new()))
 }
 
 /// The series of a chart: what a reader without pictures has of it.
@@ -96,9 +107,16 @@ fn bar_chart(scene: &Scene, args: &Value) -> Drawn {
         .iter()
         .map(|row| (name(row), number(&row["value"]).unwrap_or(f64::NAN)))
         .collect();
+    let key = Lying::key(&rows);
+    let ranked = |at: usize| key.iter().any(|(rank, _)| *rank == at + 1);
     let series: Vec<String> = rows
         .iter()
-        .map(|(name, value)| format!("{name} {}", scene.lang.num(*value)))
+        .enumerate()
+        .map(|(at, (name, value))| {
+            let rank = ranked(at).then(|| format!("{}. ", at + 1));
+            let rank = rank.unwrap_or_default();
+            format!("{rank}{name} {}", scene.lang.num(*value))
+        })
         .collect();
     let chart = Lying {
         rows: &rows,
@@ -108,7 +126,20 @@ fn bar_chart(scene: &Scene, args: &Value) -> Drawn {
             .as_str()
             .map_or_else(|| titled(args, &series), str::to_owned),
     };
-    chart.draw()
+    Ok((chart.draw()?, named(&key)))
+}
+
+/// The names that a picture has as ranks only.
+fn named(key: &[(usize, &str)]) -> String {
+    if key.is_empty() {
+        return String::new();
+    }
+    let line = |(rank, name): &(usize, &str)| {
+        format!("{rank}. <bdi>{}</bdi>", escape(&cut(name, LONGEST_NAME)))
+    };
+    let lines: Vec<String> = key.iter().map(line).collect();
+    let lines = lines.join("<br>");
+    format!("<div style=\"font-size:13px;line-height:18px;word-break:break-word\">{lines}</div>")
 }
 
 /// Of `values`, or of the values of `days`.
@@ -132,7 +163,7 @@ fn sparkline(scene: &Scene, args: &Value) -> Drawn {
             .as_str()
             .map_or_else(|| titled(args, &series), str::to_owned),
     };
-    chart.draw()
+    Ok((chart.draw()?, String::new()))
 }
 
 fn titled(args: &Value, series: &[String]) -> String {

@@ -1,5 +1,7 @@
 //! What is wrong with a report.
 
+use super::calls::Misuse;
+
 /// A report cannot be loaded or rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -55,6 +57,9 @@ pub enum ReportError {
         /// Where and why.
         source: Box<tera::Error>,
     },
+    /// Calls of a template that cannot work, all of them.
+    #[error("{}", listed(.0))]
+    Misused(Vec<Misuse>),
     /// It does not end, or as good as.
     #[error(
         "the template `{path}` writes more than {megabytes} MB: look for a loop within a loop, or shorten its lists"
@@ -81,4 +86,9 @@ pub enum ReportError {
         /// Why.
         source: rust_xlsxwriter::XlsxError,
     },
+}
+
+fn listed(wrong: &[Misuse]) -> String {
+    let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    wrong.join("\n")
 }

@@ -56,18 +56,17 @@ fn label(lang: Lang, name: &str, query: &Value) -> String {
 
 /// Visitors a day where the answer has them, else page views.
 pub(super) fn daily_metric(query: &Value) -> &'static str {
-    let has = |name: &str| {
-        query["daily"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|day| !day[name].is_null())
-    };
-    if has("visitors") {
+    if holds(query, "visitors") {
         "visitors"
     } else {
         "pageviews"
     }
+}
+
+/// Whether a day of the answer has a metric.
+pub(super) fn holds(query: &Value, metric: &str) -> bool {
+    let mut days = query["daily"].as_array().into_iter().flatten();
+    days.any(|day| !day[metric].is_null())
 }
 
 /// One entry a day: `{date, label, short, value, before, share}`, the share in percent of the largest.

@@ -3,62 +3,68 @@
 use chrono::NaiveDate;
 use tera::{Kwargs, State, Tera, TeraResult};
 
-use super::scene::lang_of;
+use super::{arguments, lang::Lang, marks, scene::lang_of};
 
 pub(super) fn register(tera: &mut Tera) {
-    tera.register_filter(
-        "num",
-        |value: f64, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
-            Ok(lang_of(state)?.decimal(value, decimals(&kwargs, 0)?))
-        },
-    );
-    tera.register_filter(
-        "percent",
-        |value: f64, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
-            Ok(lang_of(state)?.percent(value, decimals(&kwargs, 1)?))
-        },
-    );
-    tera.register_filter(
-        "duration",
-        |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
-            Ok(lang_of(state)?.duration(value))
-        },
-    );
-    tera.register_filter(
-        "date",
-        |value: &str, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
-            let lang = lang_of(state)?;
-            let format: Option<String> = kwargs.get("format")?;
-            let day = day(value).map_err(tera::Error::message)?;
-            let format = format.as_deref().unwrap_or(lang.day_format());
-            lang.date(day, format).map_err(tera::Error::message)
-        },
-    );
-    tera.register_filter(
-        "cut",
-        |value: &str, kwargs: Kwargs, _: &State<'_>| -> TeraResult<String> {
-            let most: Option<usize> = kwargs.get("length")?;
-            Ok(cut(value, most.unwrap_or(56)))
-        },
-    );
-    tera.register_filter(
-        "compact",
-        |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
-            Ok(lang_of(state)?.compact(value))
-        },
-    );
-    tera.register_filter(
-        "figure",
-        |value: f64, _: Kwargs, state: &State<'_>| -> TeraResult<String> {
-            Ok(lang_of(state)?.figure(value))
-        },
-    );
-    tera.register_filter("instant", |value: &str, _: Kwargs, _: &State<'_>| {
-        instant(value)
+    register_one(tera, "num", |lang, value: f64, kwargs| {
+        Ok(lang.decimal(value, decimals(kwargs, 0)?))
     });
-    tera.register_filter("isolate", |value: &str, _: Kwargs, _: &State<'_>| {
-        isolate(value)
+    register_one(tera, "percent", |lang, value: f64, kwargs| {
+        Ok(lang.percent(value, decimals(kwargs, 1)?))
     });
+    register_one(tera, "duration", |lang, value: f64, _| {
+        Ok(lang.duration(value))
+    });
+    register_one(tera, "compact", |lang, value: f64, _| {
+        Ok(lang.compact(value))
+    });
+    register_one(tera, "figure", |lang, value: f64, _| Ok(lang.figure(value)));
+    register_text(tera, "date", |lang, value, kwargs| {
+        let format: Option<String> = kwargs.get("format")?;
+        let day = day(value).map_err(tera::Error::message)?;
+        let format = format.as_deref().unwrap_or(lang.day_format());
+        lang.date(day, format).map_err(tera::Error::message)
+    });
+    register_text(tera, "cut", |_, value, kwargs| {
+        let most: Option<usize> = kwargs.get("length")?;
+        Ok(cut(value, most.unwrap_or(56)))
+    });
+    register_text(tera, "instant", |_, value, _| Ok(instant(value)));
+    register_text(tera, "isolate", |_, value, _| Ok(isolate(value)));
+}
+
+/// A filter of numbers.
+fn register_one(
+    tera: &mut Tera,
+    name: &'static str,
+    call: impl Fn(Lang, f64, &Kwargs) -> TeraResult<String> + Send + Sync + 'static,
+) {
+    let filter = move |value: f64, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
+        check(name, &kwargs, state)?;
+        call(lang_of(state)?, value, &kwargs)
+    };
+    tera.register_filter(name, filter);
+}
+
+/// A filter of texts.
+fn register_text(
+    tera: &mut Tera,
+    name: &'static str,
+    call: impl Fn(Lang, &str, &Kwargs) -> TeraResult<String> + Send + Sync + 'static,
+) {
+    let filter = move |value: &str, kwargs: Kwargs, state: &State<'_>| -> TeraResult<String> {
+        check(name, &kwargs, state)?;
+        call(lang_of(state)?, value, &kwargs)
+    };
+    tera.register_filter(name, filter);
+}
+
+fn check(name: &str, kwargs: &Kwargs, state: &State<'_>) -> TeraResult<()> {
+    let signature = arguments::filter(name).expect("every filter has a signature: a test");
+    match signature.read(kwargs, state) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(tera::Error::message(format!("{name}(…): {why}"))),
+    }
 }
 
 /// More decimals than these are noise, and from 65,536 on the standard library panics.
@@ -104,7 +110,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 /// A name for a line of plain text: one line, and where it runs from right to left, in marks that
 /// keep the number beside it in its place (Unicode UAX 9, FSI and PDI).
 pub(super) fn isolate(text: &str) -> String {
-    let is_mark = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let is_mark = |c: char| marks::is_turning(c) || matches!(c, '\u{200e}' | '\u{200f}');
     let plain: String = text.chars().filter(|c| !is_mark(*c)).collect();
     let line: String = plain
         .split(|c: char| c.is_whitespace() || c.is_control())

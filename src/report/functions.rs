@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tera::{Kwargs, State, Tera, TeraResult};
 
 use super::{
+    arguments,
     change::{Change, Kind},
     figures,
     filters::{day, isolate},
@@ -21,7 +22,7 @@ type Answer = Result<Value, String>;
 
 pub(super) fn register(tera: &mut Tera) {
     register_one(tera, "change", |scene, args| {
-        let kind = Kind::of(args["kind"].as_str())?;
+        let kind = Kind::of(args["kind"].as_str());
         let (now, before) = (number(&args["now"]), number(&args["before"]));
         Ok(Change::between(scene.lang, now, before, kind).to_value())
     });
@@ -45,14 +46,7 @@ pub(super) fn register(tera: &mut Tera) {
     register_one(tera, "daily_metric", |_, args| {
         Ok(json!(figures::daily_metric(&args["query"])))
     });
-    register_one(tera, "days", |scene, args| {
-        let metric = figures::daily_metric(&args["query"]);
-        Ok(figures::days(
-            scene.lang,
-            &args["query"],
-            args["by"].as_str().unwrap_or(metric),
-        ))
-    });
+    register_one(tera, "days", days);
     register_one(tera, "top", |scene, args| {
         Ok(figures::top(
             scene,
@@ -89,11 +83,13 @@ fn register_one(
     name: &'static str,
     call: impl Fn(&Scene, &Value) -> Answer + Send + Sync + 'static,
 ) {
+    let signature = arguments::function(name).expect("every function has a signature: a test");
     tera.register_function(
         name,
         move |kwargs: Kwargs, state: &State<'_>| -> TeraResult<tera::Value> {
-            let args: Value = kwargs.deserialize()?;
-            let answer = call(&Scene::of(state)?, &args);
+            let scene = Scene::of(state)?;
+            let answer = signature.read(&kwargs, state);
+            let answer = answer.and_then(|args| call(&scene, &args));
             let answer = answer.map_err(|why| tera::Error::message(format!("{name}(…): {why}")))?;
             Ok(tera::Value::from_serializable(&answer))
         },
@@ -105,6 +101,25 @@ fn count(args: &Value) -> usize {
         .as_u64()
         .and_then(|count| usize::try_from(count).ok())
         .unwrap_or(5)
+}
+
+/// The days of a query that has them. An answer that holds other metrics of the days, and not this
+/// one, has no days of it: zeros would be a guess.
+fn days(scene: &Scene, args: &Value) -> Answer {
+    let query = &args["query"];
+    let listed = query["daily"]
+        .as_array()
+        .is_some_and(|days| !days.is_empty());
+    if !listed && query["failed"].is_null() {
+        let remedy = "give it `daily: true` in report.yaml";
+        return Err(format!("`query` has no days: {remedy}"));
+    }
+    let metric = figures::daily_metric(query);
+    let by = args["by"].as_str().unwrap_or(metric);
+    if !figures::holds(query, by) && figures::holds(query, metric) {
+        return Ok(json!([]));
+    }
+    Ok(figures::days(scene.lang, query, by))
 }
 
 fn moved(scene: &Scene, args: &Value) -> Value {
@@ -154,7 +169,7 @@ pub(super) fn utc_window(window: &Value) -> Answer {
 
 /// The words of a key, their places filled by the other arguments.
 fn worded(scene: &Scene, args: &Value) -> Answer {
-    let key = args["key"].as_str().ok_or("which words? give `key`")?;
+    let key = args["key"].as_str().unwrap_or_default();
     let found = words::words(scene.lang, key)?;
     let text = |value: &Value| {
         value

@@ -21,6 +21,9 @@ const NAMES: [(&str, &[&str]); 5] = [
     ),
 ];
 
+/// The standard names.
+pub(super) const STANDARD: [&str; 5] = [NAMES[0].0, NAMES[1].0, NAMES[2].0, NAMES[3].0, NAMES[4].0];
+
 /// The names that count something.
 const COUNTS: [&str; 3] = ["visitors", "pageviews", "sessions"];
 

@@ -1,5 +1,7 @@
 //! Reports: the numbers of a window under standard names, and the templates that show them.
 
+mod arguments;
+mod calls;
 mod change;
 mod chart;
 mod condition;
@@ -12,8 +14,10 @@ mod filters;
 mod functions;
 mod health;
 mod lang;
+mod marks;
 mod metrics;
 mod moved;
+mod range;
 mod rows;
 mod scene;
 mod sentence;
@@ -22,6 +26,7 @@ mod template;
 mod words;
 mod workbook;
 
+pub use calls::Misuse;
 pub use chart::Image;
 pub use condition::{Broken, Condition};
 pub use digest::{Digest, List, Site};

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     change::{Change, FEW, Kind, signed},
-    filters::isolate,
+    filters::{cut, isolate},
     moved::driver,
     rows::number,
     scene::Scene,
@@ -13,6 +13,9 @@ use super::{
 
 /// Below this many, and few before, a week is quiet.
 const QUIET: f64 = 10.0;
+
+/// Letters of a source in a sentence, as in the list of what moved.
+const LONGEST_SOURCE: usize = 48;
 
 /// The number that a report leads with: visitors, or page views where the answer holds no visitors.
 #[derive(Debug)]
@@ -85,7 +88,8 @@ pub(super) fn headline(scene: &Scene, query: &Value, sources: &Value) -> String 
         (_, Some(_)) => "headline_loss",
         _ => "headline",
     };
-    let driver = driver.map(|moved| moved.row.name).unwrap_or_default();
+    let driver = driver.map(|moved| isolate(&cut(&moved.row.name, LONGEST_SOURCE)));
+    let driver = driver.unwrap_or_default();
     say(
         lang,
         key,
@@ -247,6 +251,29 @@ mod tests {
         assert_eq!(
             of(Lang::En, 900, 1069),
             "900 visitors, down 169 (−16%) on the week before."
+        );
+    }
+
+    #[test]
+    fn a_long_source_leaves_the_sentence_readable() {
+        let host = format!("{}.example.com", "very-long-".repeat(30));
+        let sources = json!({
+            "rows": [{ "source": format!("https://{host}"), "visitors": 140 }],
+            "previous_rows": [{ "source": "https://", "visitors": 490 }],
+        });
+        let query = query(&visitors(1219), &visitors(1069));
+        let sentence = headline(&week(Lang::En), &query, &sources);
+        let (_, driver) = sentence.split_once("most of it from ").unwrap();
+        assert_eq!(driver.chars().count(), 49, "with its full stop: {driver}");
+        assert!(driver.starts_with("very-long-") && driver.ends_with("g-.example.com."));
+        let sources = json!({
+            "rows": [{ "source": "https://متجر.test", "visitors": 140 }],
+            "previous_rows": [{ "source": "https://", "visitors": 490 }],
+        });
+        let sentence = headline(&week(Lang::En), &query, &sources);
+        assert!(
+            sentence.ends_with("from \u{2068}متجر.test\u{2069}."),
+            "{sentence}"
         );
     }
 

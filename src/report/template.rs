@@ -14,11 +14,12 @@ use serde_json::Value;
 use tera::{Context, Tera};
 
 use super::{
+    calls::{self, Misuse},
     chart::Image,
     draw::{self, Pictures},
     embedded::{self, FILES, OPTIONAL},
     error::ReportError,
-    filters, functions,
+    filters, functions, marks, range,
 };
 
 /// More bytes of text are a loop gone wrong: the largest mail of the embedded templates has 100,000.
@@ -32,6 +33,8 @@ pub struct Template {
     tera: Tera,
     /// File by file, under which name Tera knows it; absent: there is none.
     files: BTreeMap<&'static str, String>,
+    /// The files of the project, each with its text.
+    own: Vec<(String, String)>,
 }
 
 /// `report.yaml`.
@@ -87,6 +90,7 @@ impl Template {
         filters::register(&mut tera);
         functions::register(&mut tera);
         draw::register(&mut tera, &Pictures::default());
+        range::register(&mut tera);
         let mut sources: Vec<(String, String)> = embedded::TEMPLATES
             .iter()
             .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
@@ -115,15 +119,64 @@ impl Template {
                 source,
             })?;
         }
-        sources.retain(|(path, _)| !path.ends_with("/report.yaml"));
+        let is_template = |(path, _): &(String, String)| !path.ends_with("/report.yaml");
+        sources.retain(is_template);
+        let of_project = sources
+            .iter()
+            .filter(|(path, _)| path.starts_with("templates/"));
+        let own: Vec<_> = of_project.cloned().collect();
         tera.add_raw_templates(sources)
             .map_err(|e| wrong(name, e))?;
+        let misused = own
+            .iter()
+            .flat_map(|(path, text)| calls::wrong_calls(path, text));
+        let misused: Vec<Misuse> = misused.collect();
+        if !misused.is_empty() {
+            return Err(ReportError::Misused(misused));
+        }
         Ok(Self {
             name: name.to_owned(),
             needs,
             tera,
             files,
+            own,
         })
+    }
+
+    /// The queries that files of the project name and that a report would not have: those that
+    /// neither `report.yaml` nor `others` names, and optional ones that the job lacks.
+    pub fn lacking(&self, job: &[&str], others: &[&str]) -> Vec<Misuse> {
+        let Needs { queries, optional } = &self.needs;
+        let is_there = |name: &str| {
+            queries.contains_key(name)
+                || others.contains(&name)
+                || optional.contains_key(name) && job.contains(&name)
+        };
+        let mut found = Vec::new();
+        for (path, text) in &self.own {
+            let named = calls::queries(text).into_iter();
+            for query in named.filter(|query| !is_there(&query.name)) {
+                let name = &query.name;
+                let message = if optional.contains_key(name) {
+                    format!(
+                        "the job has no query `{name}`, which report.yaml calls optional: add it to the job, or ask with `{{% if q.{name} is defined %}}`"
+                    )
+                } else {
+                    let has: Vec<&str> = queries
+                        .keys()
+                        .chain(optional.keys())
+                        .map(String::as_str)
+                        .collect();
+                    format!(
+                        "`q.{name}` is no query of this report: add it to `queries` of templates/{}/report.yaml, which has {}",
+                        self.name,
+                        has.join(", ")
+                    )
+                };
+                found.push(Misuse::at(path, text, query.place, message));
+            }
+        }
+        found
     }
 
     /// What it needs.
@@ -139,9 +192,10 @@ impl Template {
         let pictures = Pictures::default();
         let mut tera = self.tera.clone();
         draw::register(&mut tera, &pictures);
+        range::register(&mut tera);
         let mut values = Context::new();
         for (key, value) in context.as_object().into_iter().flatten() {
-            values.insert(key.clone(), value);
+            values.insert(key.clone(), &marks::without(value));
         }
         let render = |file: &str, values: &Context| match self.files.get(file) {
             Some(path) => self.written(&tera, path, values),
@@ -195,6 +249,27 @@ impl Template {
             name: self.name.clone(),
             source,
         })
+    }
+}
+
+#[cfg(test)]
+impl Template {
+    /// One whose rendering is a fault of this program.
+    pub(crate) fn faulty() -> Self {
+        use tera::{Kwargs, State};
+        let mut tera = Tera::new();
+        tera.register_function("fault", |_: Kwargs, _: &State<'_>| -> bool {
+            panic!("a fault on purpose")
+        });
+        tera.add_raw_template("faulty/subject.txt", "{{ fault() }}")
+            .expect("it can be parsed");
+        Self {
+            name: "faulty".to_owned(),
+            needs: Needs::default(),
+            tera,
+            files: BTreeMap::from([("subject.txt", "faulty/subject.txt".to_owned())]),
+            own: Vec::new(),
+        }
     }
 }
 

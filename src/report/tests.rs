@@ -323,6 +323,73 @@ fn names_from_the_right_pictures_and_long_paths_keep_the_layout() {
 }
 
 #[test]
+fn a_chart_has_ranks_for_the_names_that_its_font_lacks_and_the_mail_has_the_names() {
+    let mut context = normal();
+    let names = [
+        ("/價格/專業版", 300),
+        ("/pricing", 210),
+        ("/مرحبا/عالم", 180),
+        ("🚀", 90),
+        ("/o\u{30b}/b<b>", 40),
+    ];
+    context["q"]["pages"] = list("name", &names, &[]);
+    let project = tempfile::tempdir().unwrap();
+    let own = project.path().join("weekly");
+    fs::create_dir(&own).unwrap();
+    fs::write(
+        own.join("body.html"),
+        "{% extends \"weekly/body.html\" %}{% block main %}<tr><td>{{ bar_chart(rows=top(query=q.pages), title=\"Pages\") }}</td></tr>{% endblock %}",
+    )
+    .unwrap();
+    let template = Template::load(project.path(), "weekly").unwrap();
+    let mail = template.render(&context).unwrap();
+    golden("scripts.png", &mail.images[0].png);
+    let key = "1. <bdi>/價格/專業版</bdi><br>3. <bdi>/مرحبا/عالم</bdi><br>4. <bdi>🚀</bdi><br>5. <bdi>/o\u{30b}/b&lt;b&gt;</bdi></div>";
+    assert!(mail.html.contains(key), "{}", mail.html);
+    assert!(
+        mail.images[0]
+            .alt
+            .starts_with("Pages: 1. /價格/專業版 300, /pricing 210, 3. /مرحبا/عالم 180, 4. 🚀 90")
+    );
+}
+
+#[test]
+fn marks_that_turn_text_around_are_no_part_of_a_name() {
+    let mut context = normal();
+    let turned = |name: &str| format!("\u{202e}{name}\u{2067}\u{202b}");
+    context["website"]["name"] = json!(turned("Acme"));
+    let q = &mut context["q"];
+    let page = turned("/pricing");
+    q["pages"] = list("name", &[(&page, 300)], &[(&page, 3)]);
+    let source = format!("https://{}", turned("hn.test"));
+    q["traffic"] = list("source", &[(&source, 900)], &[("https://", 3)]);
+    q["events"] = list("name", &[(&turned("signup"), 42)], &[]);
+    q["countries"]["failed"] = json!(turned("timeout"));
+    let mail = render("weekly", &context);
+    let digest = Digest::of(&context);
+    let message = slack(&digest, &mail.subject).to_string();
+    let digest = serde_json::to_string(&digest).unwrap();
+    let is_turning = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    for part in [
+        &mail.subject,
+        &mail.preheader,
+        &mail.html,
+        &mail.text,
+        &message,
+        &digest,
+    ] {
+        assert!(!part.contains(is_turning), "{part}");
+        assert!(part.contains("Acme") || part.contains("hn.test"), "{part}");
+    }
+    assert!(mail.html.contains("<title>Acme</title>"));
+    assert!(
+        mail.images
+            .iter()
+            .all(|image| !image.alt.contains(is_turning))
+    );
+}
+
+#[test]
 fn what_visitors_send_is_text_and_never_markup_or_a_header() {
     let mut context = normal();
     context["website"]["name"] = json!("<script>alert(1)</script>\r\nBcc: all@evil.test");
@@ -591,7 +658,7 @@ fn a_wrong_template_says_where_and_what_there_is() {
         error.contains("line_chart(…): the chart has no values"),
         "{error}"
     );
-    let error = of("{{ words(key='helo') }}");
+    let error = of("{{ words(key='he' ~ 'lo') }}");
     assert!(error.contains("no words `helo`"), "{error}");
     fs::remove_file(own.join("body.txt")).unwrap();
     assert!(

@@ -3,6 +3,8 @@
 //! Another language is a column here, and its numbers and days in `lang.rs`. `{name}` is replaced by
 //! what the caller gives under that name.
 
+use std::collections::BTreeSet;
+
 use super::lang::Lang;
 
 /// Key, and the words in the order of `LANGUAGES`.
@@ -131,6 +133,15 @@ pub(super) fn say(lang: Lang, key: &str, values: &[(&str, &str)]) -> String {
     )
 }
 
+/// The names of the places in words.
+pub(super) fn places(words: &str) -> BTreeSet<&str> {
+    words
+        .split('{')
+        .skip(1)
+        .filter_map(|part| Some(part.split_once('}')?.0))
+        .collect()
+}
+
 /// Puts values into their places. A value that holds a place of its own stays as it is.
 pub(super) fn fill(words: &str, values: &[(&str, &str)]) -> String {
     let mut out = String::new();
@@ -150,17 +161,7 @@ pub(super) fn fill(words: &str, values: &[(&str, &str)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-
-    fn places(words: &str) -> BTreeSet<&str> {
-        words
-            .split('{')
-            .skip(1)
-            .filter_map(|part| Some(part.split_once('}')?.0))
-            .collect()
-    }
 
     #[test]
     fn each_language_has_every_word_with_no_place_of_its_own() {

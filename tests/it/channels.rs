@@ -322,6 +322,32 @@ fn mails_do_not_wait_for_a_channel_that_hangs() {
 }
 
 #[test]
+fn a_channel_that_does_not_answer_costs_a_run_its_patience_once() {
+    let silent = Ears::start(vec![None]);
+    let workspace = TestWorkspace::empty();
+    let job = format!(
+        "preset: last_iso_week\nwebsites: [web_acme_docs, web_acme_shop, web_acme_tiny]\n{QUERIES}\nretry: {{ attempts: 2, backoff: 0s }}\nreports: [{{ template: weekly, to: [{{ slack: '{}/k3y' }}] }}]\n",
+        silent.url
+    );
+    workspace.write("jobs/post.yaml", &job);
+    let (_, first) = run(&workspace, &["run", "post"]);
+    let ends = ["unknown", "pending", "pending"];
+    assert_eq!(states(&first), ends, "{first:#}");
+    assert_eq!((silent.count(), &first["attempts"]), (1, &json!(1)));
+    let why = first["deliveries"][1]["error"].as_str().unwrap();
+    assert!(why.contains("was not answered in time"), "{why}");
+    let all = first["error"].as_str().unwrap();
+    assert!(all.contains(why), "{all}");
+
+    let id = first["id"].as_str().unwrap();
+    let (code, failed) = run(&workspace, &["resend", id, "--failed"]);
+    assert_eq!((code, states(&failed)), (0, vec!["sent", "sent"]));
+    let (_, unknown) = run(&workspace, &["resend", id, "--unknown"]);
+    assert_eq!(states(&unknown), ["sent"]);
+    assert_eq!(silent.count(), 4, "each once more than in doubt");
+}
+
+#[test]
 fn a_channel_that_takes_nothing_for_now_is_asked_once_an_attempt() {
     let down = Ears::start(vec![Some(503)]);
     let other = Ears::start(Vec::new());

@@ -77,6 +77,48 @@ fn check_reports_every_problem_of_every_file_for_people_and_for_machines() {
 }
 
 #[test]
+fn check_finds_misspelt_arguments_and_queries_in_templates_before_anything_runs() {
+    let workspace = TestWorkspace::with_examples();
+    let job = "preset: yesterday\nqueries: [summary]\nreports:\n  - template: own\n    to: [a@example.org]\n";
+    workspace.write("jobs/own.yaml", job);
+    let html = "<p>\n{{ top(qury=q.summary) }} {{ 1 | num(decimls=2) }}\n</p>";
+    for (name, text) in [
+        (
+            "report.yaml",
+            "queries: { summary: {} }\noptional: { events: {} }",
+        ),
+        ("subject.txt", "x"),
+        ("body.html", html),
+        ("body.txt", "x"),
+    ] {
+        workspace.write(&format!("templates/own/{name}"), text);
+    }
+    let refused = |parts: &[&str]| {
+        let output = workspace.run(&["check"]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        for part in parts {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+    };
+    refused(&[
+        "templates/own/body.html:2:4: top(…): there is no argument `qury`: did you mean `query`?",
+        "    2 | {{ top(qury=q.summary) }}",
+        "templates/own/body.html:2:34: num(…): there is no argument `decimls`",
+        "2 problems",
+    ]);
+    let names = "{{ q.sumary.rows }}\n{{ q.events.rows }}{% if q.goals is defined %}x{% endif %}";
+    workspace.write("templates/own/body.html", names);
+    refused(&[
+        "templates/own/body.html:1:6: `q.sumary` is no query of this report",
+        "templates/own/body.html:2:6: the job has no query `events`",
+        "2 problems",
+    ]);
+    workspace.write("templates/own/body.html", "{{ q.summary.rows | length }}");
+    assert_eq!(workspace.run(&["check"]).status.code(), Some(0));
+}
+
+#[test]
 fn check_finds_a_template_that_is_missing_broken_or_lacks_its_queries() {
     let workspace = TestWorkspace::with_examples();
     let job = |template: &str| {

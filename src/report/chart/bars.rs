@@ -210,9 +210,29 @@ pub(in crate::report) struct Lying<'a> {
     pub(in crate::report) alt: String,
 }
 
+/// The name of a row; with its rank before it where the font lacks letters of it, so that rows of
+/// other scripts do not all look alike.
+fn label(rank: usize, name: &str, most: usize) -> String {
+    let written = font::writable(name, most);
+    if font::can_write(name) {
+        return written;
+    }
+    if written.chars().any(char::is_alphanumeric) || written.starts_with('/') {
+        return font::writable(&format!("{rank}. {written}"), most);
+    }
+    format!("{rank}.")
+}
+
 impl Lying<'_> {
     /// Of one row, in CSS pixels.
     const ROW: f64 = 24.0;
+
+    /// The rows whose names the picture cannot have, each with the rank that it has instead.
+    pub(in crate::report) fn key(rows: &[(String, f64)]) -> Vec<(usize, &str)> {
+        let ranked = rows.iter().enumerate();
+        let ranked = ranked.map(|(at, (name, _))| (at + 1, name.as_str()));
+        ranked.filter(|(_, name)| !font::can_write(name)).collect()
+    }
 
     /// # Errors
     /// There are no rows, or a value has no place.
@@ -253,7 +273,7 @@ impl Lying<'_> {
         let mut svg = Svg::new(size.0, size.1);
         for (at, (name, value)) in self.rows.iter().enumerate() {
             let y = at as f64 * Self::ROW + 4.0;
-            svg.text((0.0, y + 13.0), &font::writable(name, most_letters), style);
+            svg.text((0.0, y + 13.0), &label(at + 1, name, most_letters), style);
             let length = value / most * (width - names - amounts - 16.0);
             if *value > 0.0 {
                 svg.lying_bar((names + 6.0, y + 1.0), (length.max(2.0), 15.0), BAR);

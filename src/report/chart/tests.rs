@@ -144,5 +144,23 @@ fn names_that_the_font_lacks_are_an_ellipsis_and_nothing_is_markup() {
         "{}",
         image.tag()
     );
-    assert_eq!(super::font::writable("مرحبا 🎉", 20), "… …");
+    let key = Lying::key(&rows);
+    assert_eq!(key, [(2, "مرحبا 🎉")], "names that the picture cannot have");
+}
+
+#[test]
+fn bars_whose_names_the_font_lacks_differ_by_their_rank() {
+    let draw = |names: [&str; 2]| {
+        let rows = names.map(|name| (name.to_owned(), 5.0));
+        let chart = Lying {
+            rows: &rows,
+            width: 560,
+            lang: Lang::En,
+            alt: String::new(),
+        };
+        chart.draw().unwrap().png
+    };
+    let ranked = draw(["/價格", "/关于"]);
+    assert_eq!(ranked, draw(["1. /…", "2. /…"]));
+    assert_eq!(draw(["🚀", "مرحبا"]), draw(["1.", "2."]));
 }
