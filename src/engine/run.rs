@@ -29,7 +29,7 @@ use crate::{
         schedule::Tick,
         window::Window,
     },
-    store::{Claimed, NewRun, Spent},
+    store::{Claimed, NewRun, Occasion, Spent},
 };
 
 /// Letters of a run id: no look-alikes, none that shells or URLs treat in a special way.
@@ -199,14 +199,14 @@ impl Engine {
         }
         let is_timed_out = matches!(result, Err(EngineError::TimedOut { .. }));
         let remedy = conclude(&mut record, progress, result);
-        let outcome = outcome_of(&record, is_timed_out);
+        let outcome = outcome_of(job, &record, is_timed_out);
         let now = self.clock.now();
         self.store.end_run(&record, Some(outcome), now).await?;
         self.events.tell(&Event::RunFinished(&record));
         if order.is_claimed {
-            engine.tell_beside(job, &record);
+            engine.tell_beside(job);
         } else {
-            engine.tell_outcome(job, &record).await;
+            engine.tell_notices(job, Occasion::News).await;
         }
         Ok(Outcome { record, remedy })
     }

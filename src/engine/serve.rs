@@ -24,7 +24,7 @@ use super::{Engine, EngineError, JobFiles, Status, planner::Planner, process, ru
 use crate::{
     config::Settings,
     domain::{job::Job, run::RunRecord},
-    store::{Claimed, Runner},
+    store::{Claimed, Occasion, Runner},
 };
 
 /// How often files are looked at, what others did to watermarks, and dead runners.
@@ -359,7 +359,10 @@ impl Service {
             let engine = self.engine.clone();
             self.telling = tokio::spawn(async move {
                 for job in jobs {
-                    engine.for_job(&job).tell_notices(&job).await;
+                    engine
+                        .for_job(&job)
+                        .tell_notices(&job, Occasion::Time)
+                        .await;
                 }
             });
         }

@@ -245,6 +245,7 @@ impl Store {
                 run: &dead.id,
                 job: &dead.job,
                 has_failed: is_told_of.then_some(true),
+                also: &[],
             };
             self.insert_outcome(&mut tx, outcome, now).await?;
         }

@@ -27,7 +27,7 @@ pub use cancel::Cancellation;
 pub use claim::{Claimed, OpenRuns, Sign, Spent};
 pub use error::StoreError;
 pub use ledger::{Again, Begin, DeliveryKey, Handing};
-pub use notices::{News, Notice};
+pub use notices::{News, Notice, Occasion, Receivers};
 pub use outcomes::{Change, RunOutcome};
 pub use plan::{Marks, Planned, Queued, Watermark};
 pub use runners::Runner;
