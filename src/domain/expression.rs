@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 use croner::{
     Cron,
     parser::{CronParser, Seconds},
@@ -116,6 +116,9 @@ fn next(bits: u64, from: u32) -> Option<u32> {
 struct Days {
     cron: Cron,
     are_any: bool,
+    /// Every day, as of most expressions: croner, which counts through all years at each question, need
+    /// not be asked.
+    are_all: bool,
 }
 
 impl fmt::Debug for Days {
@@ -123,6 +126,9 @@ impl fmt::Debug for Days {
         write!(f, "{}", self.cron.pattern)
     }
 }
+
+/// Years that croner knows, but for the last.
+const YEARS: std::ops::Range<i32> = 1..5000;
 
 /// So many are known by their text; then the table begins anew.
 const KNOWN: usize = 1_024;
@@ -136,9 +142,11 @@ impl Days {
             return Ok(Arc::clone(days));
         }
         let cron = parse(&text)?;
+        let is_every = |field: &str| matches!(field, "*" | "?");
         let mut days = Self {
             cron,
             are_any: true,
+            are_all: text.split_whitespace().skip(3).all(is_every),
         };
         // Any fixed instant shows whether there are some
         let any = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
@@ -155,6 +163,9 @@ impl Days {
 
     /// The first of them from `day` on.
     fn from(&self, day: NaiveDate) -> Option<NaiveDate> {
+        if self.are_all && YEARS.contains(&day.year()) {
+            return Some(day);
+        }
         let midnight = day.and_time(NaiveTime::MIN).and_utc();
         let found = self.cron.find_next_occurrence(&midnight, true);
         found.ok().map(|found| found.date_naive())
