@@ -340,3 +340,6 @@ pub(super) fn priority(job: &Job, trigger: Trigger) -> i64 {
         late
     }
 }
+
+#[cfg(test)]
+mod tests;
