@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{AnyConnection, Row};
 
-use super::{Store, StoreError, claim::taken_over, group::Entry};
+use super::{Store, StoreError, group::Entry, hold::taken_over};
 
 /// An attempt that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

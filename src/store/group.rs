@@ -29,6 +29,10 @@ pub(super) trait Entry: Sync {
     /// change of the one row on which all depends.
     const READS_FIRST: bool = false;
 
+    /// Whether it is a single statement, which needs no `BEGIN` and `COMMIT` around it: each is a way to
+    /// the server and back.
+    const IS_ONE_STATEMENT: bool = false;
+
     /// Writes it. A failure undoes all of it.
     fn write(
         &self,
@@ -134,6 +138,10 @@ impl Store {
     }
 
     async fn enter_alone<E: Entry>(&self, entry: &E) -> Result<E::Answer, StoreError> {
+        if E::IS_ONE_STATEMENT && self.backend == Backend::Postgres {
+            let mut connection = self.pool.acquire().await.map_err(self.wrap())?;
+            return entry.write(self, &mut connection).await;
+        }
         let mut tx = if E::READS_FIRST {
             self.begin_write().await?
         } else {

@@ -5,8 +5,9 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
     Store, StoreError,
-    claim::{DOUBT, taken_over},
+    give_back::DOUBT,
     group::Entry,
+    hold::taken_over,
     outcomes::{Change, RunOutcome},
     plan::instant,
 };
