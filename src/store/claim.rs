@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
-    Store, StoreError,
+    Attempt, Store, StoreError,
     group::Entry,
-    plan::{instant, query, together},
+    plan::{instant, together},
 };
 use crate::domain::run::Trigger;
 
@@ -26,6 +26,8 @@ pub struct Claimed {
     pub tick: DateTime<Utc>,
     /// Why it exists.
     pub trigger: Trigger,
+    /// The attempt that begins with it.
+    pub attempt: Attempt,
 }
 
 /// Runs that are not over, of all runners.
@@ -41,7 +43,8 @@ pub struct OpenRuns {
 
 impl Store {
     /// Claims up to `limit` runs that are due, of those that `may_take` allows, one of each job, none of
-    /// a job that has a run under way. The most urgent first.
+    /// a job that has a run under way. The most urgent first. An attempt of each begins with that: to begin it
+    /// by itself would be one more wait for the disk.
     pub async fn claim(
         &self,
         runner: &str,
@@ -112,7 +115,7 @@ impl Store {
             others => format!(" AND job NOT IN ({})", others.join(", ")),
         };
         let sql = format!(
-            "SELECT id, job, tick_ms, trigger_name FROM runs WHERE state = 'queued'
+            "SELECT id, job, tick_ms, trigger_name, attempts, interrupted FROM runs WHERE state = 'queued'
             AND not_before_ms <= $1 AND (runs_on = ''{}){} AND NOT EXISTS (SELECT 1 FROM runs AS r
             WHERE r.state = 'running' AND r.job = runs.job AND r.trigger_name <> 'backfill'
             AND r.alive_until_ms >= $1) ORDER BY priority, tick_ms, id LIMIT $2",
@@ -131,7 +134,10 @@ impl Store {
 
     fn read_claimed(&self, row: &AnyRow) -> Result<Claimed, StoreError> {
         let trigger: String = row.try_get("trigger_name").map_err(self.wrap())?;
+        let attempts: i64 = row.try_get("attempts").map_err(self.wrap())?;
+        let interrupted: i64 = row.try_get("interrupted").map_err(self.wrap())?;
         Ok(Claimed {
+            attempt: Attempt::of(attempts + 1, interrupted),
             id: row.try_get("id").map_err(self.wrap())?,
             job: row.try_get("job").map_err(self.wrap())?,
             tick: instant(row.try_get("tick_ms").map_err(self.wrap())?),
@@ -207,18 +213,26 @@ impl<May: Fn(&Claimed) -> bool + Send + Sync> Claim<'_, May> {
         runs: &[Claimed],
         fences: &mut BTreeMap<String, i64>,
     ) -> Result<(), StoreError> {
-        let places: Vec<String> = (0..runs.len()).map(|n| format!("${}", n + 4)).collect();
-        let sql = format!(
-            "UPDATE runs SET state = 'running', fence = fence + 1, runner = $1, process = $2,
-            alive_until_ms = $3 WHERE state = 'queued' AND id IN ({}) RETURNING id, fence",
-            places.join(", ")
+        let places: Vec<String> = (0..runs.len()).map(|n| format!("${}", n + 5)).collect();
+        let places = places.join(", ");
+        let update = format!(
+            "UPDATE runs SET state = 'running', fence = fence + 1, attempts = attempts + 1,
+            runner = $1, process = $2, alive_until_ms = $3 WHERE state = 'queued'
+            AND id IN ({places}) RETURNING id, fence"
         );
-        let query = query(sql)
-            .bind(self.runner)
-            .bind(self.process.map(str::to_owned))
-            .bind(store.alive_until(self.now));
-        let query = runs.iter().fold(query, |query, run| query.bind(&run.id));
-        for row in query.fetch_all(&mut *tx).await.map_err(store.wrap())? {
+        let insert = format!(
+            "INSERT INTO attempts (run_id, number, started_ms) SELECT id, attempts, $4 FROM runs
+            WHERE state = 'running' AND runner = $1 AND id IN ({places})"
+        );
+        let rows = store.both(tx, [update, insert], |query| {
+            let query = query
+                .bind(self.runner)
+                .bind(self.process.map(str::to_owned))
+                .bind(store.alive_until(self.now))
+                .bind(self.now.timestamp_millis());
+            runs.iter().fold(query, |query, run| query.bind(&run.id))
+        });
+        for row in rows.await? {
             let id = row.try_get("id").map_err(store.wrap())?;
             fences.insert(id, row.try_get("fence").map_err(store.wrap())?);
         }

@@ -91,7 +91,9 @@ impl StoreError {
 
 /// `SQLite`: the file, its folder or the file system; Postgres: a standby, or set so.
 fn is_read_only(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     let is_kind = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 8);
     code.is_some_and(|code| code == "25006" || (code.len() < 5 && is_kind(&code)))
 }

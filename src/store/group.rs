@@ -189,7 +189,7 @@ impl Store {
     pub(super) async fn both<'q>(
         &self,
         tx: &mut AnyConnection,
-        statements: [&'static str; 2],
+        statements: [String; 2],
         bind: impl Fn(Query<'q, Any, AnyArguments>) -> Query<'q, Any, AnyArguments> + Send,
     ) -> Result<Vec<AnyRow>, StoreError> {
         let [first, second] = statements;
@@ -197,9 +197,9 @@ impl Store {
             let both = bind(query(format!("{first}; {second}")));
             return both.fetch_all(&mut *tx).await.map_err(self.wrap());
         }
-        let rows = bind(sqlx::query(first)).fetch_all(&mut *tx).await;
+        let rows = bind(query(first)).fetch_all(&mut *tx).await;
         let rows = rows.map_err(self.wrap())?;
-        let done = bind(sqlx::query(second)).execute(&mut *tx).await;
+        let done = bind(query(second)).execute(&mut *tx).await;
         done.map_err(self.wrap())?;
         Ok(rows)
     }

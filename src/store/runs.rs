@@ -291,7 +291,7 @@ impl RunEnd<'_> {
             AND d.state = $11) THEN 1 ELSE 0 END AS is_doubted";
         let close =
             "UPDATE attempts SET ended_ms = $8, error = $7 WHERE run_id = $9 AND ended_ms IS NULL";
-        let rows = store.both(tx, [update, close], |query| {
+        let rows = store.both(tx, [update.to_owned(), close.to_owned()], |query| {
             query
                 .bind(run.state.name())
                 .bind(i64::from(run.attempts))

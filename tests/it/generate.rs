@@ -211,7 +211,10 @@ fn the_dockerfile_builds_with_a_profile_that_cargo_knows_and_takes_what_that_mak
     let named = words.windows(2).find(|pair| pair[0] == "--profile");
     let profile = named.map_or("release", |pair| pair[1]);
     assert!(named.is_some() || words.contains(&"--release"));
-    assert!(manifest.contains(&format!("[profile.{profile}]")), "{profile}");
+    assert!(
+        manifest.contains(&format!("[profile.{profile}]")),
+        "{profile}"
+    );
     let made = format!("target/{profile}/databuddy-jobs");
     assert!(words.contains(&made.as_str()), "{made}");
 }

@@ -247,9 +247,10 @@ fn places(from: DateTime<Utc>, to: DateTime<Utc>, jobs: usize) -> Vec<Place> {
     let place = |(number, zone): (usize, Tz)| {
         let course = course(zone, from, to);
         let is_new = alike.insert(course.clone());
-        let jobs = match is_new {
-            true => (0..jobs).collect(),
-            false => vec![number * 7 % jobs],
+        let jobs = if is_new {
+            (0..jobs).collect()
+        } else {
+            vec![number * 7 % jobs]
         };
         Place { zone, course, jobs }
     };
