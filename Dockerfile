@@ -5,7 +5,7 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
-    cargo build --locked --profile dist --bin databuddy-jobs && cp target/dist/databuddy-jobs /databuddy-jobs
+    cargo build --locked --release --bin databuddy-jobs && cp target/release/databuddy-jobs /databuddy-jobs
 
 # glibc, certificates and time zones, and nothing else
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -93,7 +93,9 @@ pub fn load(root: &Path, env: &Environment, options: &Options) -> Result<Project
     let names: Vec<&str> = paths.iter().map(|p| stem(p)).collect();
     let only: HashSet<&str> = options.only.iter().map(String::as_str).collect();
     let is_wanted = |path: &&PathBuf| only.is_empty() || only.contains(stem(path));
-    let wanted: Vec<&PathBuf> = paths.iter().filter(is_wanted).collect();
+    let mut wanted: Vec<&PathBuf> = paths.iter().filter(is_wanted).collect();
+    problems.extend(wanted.windows(2).filter_map(|pair| twice(pair[0], pair[1])));
+    wanted.dedup_by_key(|path| stem(path));
     for read in read_jobs(&wanted, &schema, &around) {
         problems.extend(read.problems);
         warnings.extend(read.warnings);
@@ -268,16 +270,24 @@ fn job_paths(root: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
         .collect();
-    paths.sort();
-    for pair in paths
-        .windows(2)
-        .filter(|pair| stem(&pair[0]) == stem(&pair[1]))
-    {
-        let message = format!("two files define the job `{}`", stem(&pair[1]));
-        let hint = "remove one of the two".to_owned();
-        problems.push(Problem::of_file(&pair[1], message, Some(hint)));
-    }
+    paths.sort_by(|one, other| (stem(one), one).cmp(&(stem(other), other)));
     paths
+}
+
+/// The problem of two files that follow each other and are of one job.
+fn twice(one: &Path, other: &Path) -> Option<Problem> {
+    if stem(one) != stem(other) {
+        return None;
+    }
+    let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+    let message = format!(
+        "two files define the job `{}`: `{}` and `{}`",
+        stem(one),
+        name(one),
+        name(other)
+    );
+    let hint = "remove one of the two".to_owned();
+    Some(Problem::of_file(other, message, Some(hint)))
 }
 
 /// Puts the keys of `under` that `over` lacks into it, mapping by mapping.

@@ -8,6 +8,7 @@ pub mod custom;
 pub mod destination;
 pub mod due;
 pub mod event;
+mod expression;
 pub mod hook;
 pub mod job;
 pub mod personal;

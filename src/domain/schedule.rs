@@ -4,20 +4,15 @@
 //! what becomes of them. The zone's course is walked here rather than left to croner, so that the
 //! policy is the same for every expression (croner treats `30 2 * * *` and `30 1,2 * * *` differently).
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
-use croner::{
-    Cron,
-    parser::{CronParser, Seconds},
-};
 
-use super::course::{Jump, next_jump, offset_at, twice};
+use super::{
+    course::{Jump, next_jump, offset_at, twice},
+    expression::{Expression, parse},
+};
 
 /// How far a jump of the clocks is looked for: more than the longest (a day, across the date line).
 const REACH: TimeDelta = TimeDelta::hours(26);
@@ -27,6 +22,8 @@ const REACH: TimeDelta = TimeDelta::hours(26);
 pub struct Schedule {
     /// As the job spells it: 5 fields, or 6 with seconds first, or a macro such as `@daily`.
     pub cron: String,
+    /// The same, read.
+    parsed: Expression,
     /// The zone in which the fields are read; default UTC.
     pub timezone: Tz,
     /// What becomes of ticks that were missed.
@@ -123,11 +120,12 @@ impl Schedule {
     /// In words: what is wrong with the expression, or that it is never due.
     pub fn parse(cron: &str, timezone: Tz) -> Result<Self, String> {
         let parsed = Expression::of(cron)?;
-        if !parsed.is_ever_due {
+        if !parsed.is_ever_due() {
             return Err(format!("`{cron}` is never due: no such day exists"));
         }
         Ok(Self {
             cron: cron.to_owned(),
+            parsed,
             timezone,
             rules: Rules::default(),
         })
@@ -141,12 +139,12 @@ impl Schedule {
 
     /// The first tick after `instant`, or `None` if there is none in the calendar.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<Tick> {
-        let (zone, parsed) = (self.timezone, self.parsed());
+        let (zone, parsed) = (self.timezone, &self.parsed);
         let second = TimeDelta::seconds(1);
         let mut from = instant.with_nanosecond(0)? + second;
         let mut jump = next_jump(zone, from - second, second);
         loop {
-            if let Some(jump) = jump.take().filter(|jump| self.is_moved_to(&parsed, jump)) {
+            if let Some(jump) = jump.take().filter(|jump| self.is_moved_to(parsed, jump)) {
                 return Some(Tick(jump.at));
             }
             let offset = offset_at(from, zone);
@@ -159,7 +157,7 @@ impl Schedule {
                     from = next.at;
                     jump = Some(next);
                 }
-                _ if self.counts(&parsed, wall, at) => return Some(Tick(at)),
+                _ if self.counts(parsed, wall, at) => return Some(Tick(at)),
                 _ => from = at + second,
             }
         }
@@ -168,7 +166,7 @@ impl Schedule {
     /// What is special about one of its ticks.
     pub fn remark(&self, tick: Tick) -> Option<Remark> {
         let wall = (tick.0 + offset_at(tick.0, self.timezone)).naive_utc();
-        if self.parsed().wall_from(wall) != Some(wall) {
+        if self.parsed.wall_from(wall) != Some(wall) {
             return Some(Remark::Shifted);
         }
         let (first, _) = twice(wall, self.timezone)?;
@@ -182,8 +180,8 @@ impl Schedule {
     /// A wall time after `from` and before `to` that the clocks left out, where its tick was left out
     /// too.
     pub fn left_out(&self, from: Tick, to: Tick) -> Option<NaiveDateTime> {
-        let parsed = self.parsed();
-        if !parsed.has_hours || self.rules.gap == Gap::Shift {
+        let parsed = &self.parsed;
+        if !parsed.has_hours() || self.rules.gap == Gap::Shift {
             return None;
         }
         let mut at = from.0;
@@ -219,17 +217,14 @@ impl Schedule {
 
     /// The expression in words, in English.
     pub fn describe(&self) -> String {
-        self.parsed().cron.describe()
-    }
-
-    fn parsed(&self) -> Arc<Expression> {
-        Expression::of(&self.cron).expect("it was parsed when the schedule was made")
+        let parsed = parse(&self.cron).expect("it was parsed when the schedule was made");
+        parsed.describe()
     }
 
     /// Whether a time that this jump leaves out is moved to its end.
     fn is_moved_to(&self, parsed: &Expression, jump: &Jump) -> bool {
         let is_in_gap = |wall| wall < jump.wall_after;
-        parsed.has_hours
+        parsed.has_hours()
             && self.rules.gap == Gap::Shift
             && jump.is_gap()
             && parsed.wall_from(jump.wall_before).is_some_and(is_in_gap)
@@ -237,85 +232,10 @@ impl Schedule {
 
     /// Whether a time that is met twice counts this time.
     fn counts(&self, parsed: &Expression, wall: NaiveDateTime, at: DateTime<Utc>) -> bool {
-        !parsed.has_hours
+        !parsed.has_hours()
             || self.rules.fold == Fold::Both
             || twice(wall, self.timezone).is_none_or(|(first, _)| first == at)
     }
-}
-
-/// A cron expression as croner reads it. It takes six kilobytes, most of them years, and jobs have few
-/// different ones: schedules keep the text, and share this.
-#[derive(Debug)]
-struct Expression {
-    cron: Cron,
-    /// It means times of the day, not every hour.
-    has_hours: bool,
-    is_ever_due: bool,
-}
-
-/// So many are kept; then the table begins anew.
-const KEPT: usize = 1_024;
-
-static EXPRESSIONS: Mutex<Option<HashMap<String, Arc<Expression>>>> = Mutex::new(None);
-
-impl Expression {
-    /// # Errors
-    /// In words: what is wrong with it.
-    fn of(text: &str) -> Result<Arc<Self>, String> {
-        let lock = || EXPRESSIONS.lock().expect("nothing panics while it is held");
-        if let Some(known) = lock().as_ref().and_then(|kept| kept.get(text)) {
-            return Ok(Arc::clone(known));
-        }
-        let mut parsed = Self {
-            cron: parse(text)?,
-            has_hours: has_hours(text),
-            is_ever_due: false,
-        };
-        // `0 0 31 2 *` parses and is never due: any fixed instant shows it
-        let any = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-        parsed.is_ever_due = parsed.wall_from(any.naive_utc()).is_some();
-        let parsed = Arc::new(parsed);
-        let mut kept = lock();
-        let kept = kept.get_or_insert_default();
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(text.to_owned(), Arc::clone(&parsed));
-        Ok(parsed)
-    }
-
-    /// The first wall time from `wall` on that the expression means. Clocks do not jump here: it is
-    /// read as UTC.
-    fn wall_from(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        let next = self.cron.find_next_occurrence(&wall.and_utc(), true);
-        next.ok().map(|next| next.naive_utc())
-    }
-}
-
-fn parse(cron: &str) -> Result<Cron, String> {
-    let parser = CronParser::builder().seconds(Seconds::Optional).build();
-    parser.parse(cron).map_err(|error| error.to_string())
-}
-
-/// Whether the expression means times of the day. One of every hour follows the clocks as they go:
-/// nothing of it is moved, and an hour that happens twice is two hours.
-fn has_hours(cron: &str) -> bool {
-    let fields: Vec<&str> = cron.split_ascii_whitespace().collect();
-    let hour = match fields.len() {
-        5 => fields[1],
-        6 | 7 => fields[2],
-        _ => return cron != "@hourly",
-    };
-    let Ok(hours) = parse(&format!("0 {hour} * * *")) else {
-        return true;
-    };
-    let day = DateTime::UNIX_EPOCH;
-    let of_day = hours.iter_from(day, croner::Direction::Forward);
-    of_day
-        .take(25)
-        .filter(|at| *at < day + TimeDelta::days(1))
-        .count()
-        < 24
 }
 
 impl Tick {

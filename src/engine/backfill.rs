@@ -149,7 +149,7 @@ impl Engine {
             force: backfill.force,
             only: Some(piece.units.clone()),
             reports: backfill.reports,
-            is_claimed: false,
+            claimed: None,
             resend: None,
         };
         let outcome = self.run(job, &order, cancel).await?;
@@ -271,7 +271,7 @@ fn order_of(ticks: &[Tick], backfill: &Backfill) -> Order {
         force: backfill.force,
         only: None,
         reports: backfill.reports,
-        is_claimed: false,
+        claimed: None,
         resend: None,
     }
 }

@@ -1,6 +1,6 @@
 //! Telling people and services of the outcome of runs: without a flood, and never at the cost of the run.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use crate::{
     mail::{Content, Message, domain_of, message_id},
     notify::{Webhook, ping},
     secret::Secret,
-    store::{Change, Found, News, Notice, RunOutcome},
+    store::{Change, Found, News, Occasion, Receivers, RunOutcome},
 };
 
 /// Notifications that may be under way at once; others are told later.
@@ -25,7 +25,7 @@ const MOST_TELLINGS: usize = 32;
 
 /// What a run means for its job. One that took too long has failed, whatever its state is called; one
 /// that somebody cancelled has not.
-pub(super) fn outcome_of(run: &RunRecord, is_timed_out: bool) -> RunOutcome<'_> {
+pub(super) fn outcome_of<'a>(job: &Job, run: &'a RunRecord, is_timed_out: bool) -> RunOutcome<'a> {
     let has_failed = match run.state {
         _ if run.trigger == Trigger::Backfill => None,
         _ if is_timed_out => Some(true),
@@ -37,6 +37,20 @@ pub(super) fn outcome_of(run: &RunRecord, is_timed_out: bool) -> RunOutcome<'_> 
         run: &run.id,
         job: &run.job,
         has_failed,
+        also: match has_failed {
+            Some(false) => of_success(job),
+            _ => &[],
+        },
+    }
+}
+
+/// Who hears of every success.
+fn of_success(job: &Job) -> &'static [News] {
+    match (job.hooks.on_success.is_empty(), job.hooks.ping.is_none()) {
+        (true, true) => &[],
+        (true, false) => &[News::Ping],
+        (false, true) => &[News::Succeeded],
+        (false, false) => &[News::Succeeded, News::Ping],
     }
 }
 
@@ -49,73 +63,58 @@ struct Text {
 }
 
 impl Engine {
-    /// Tells of a run that is over, beside the work: a receiver that never answers keeps no other run
+    /// Tells what is to be told of a job, beside the work: a receiver that never answers keeps no run
     /// waiting. What is not told when the program ends is told when it starts again.
-    pub(super) fn tell_beside(&self, job: &Job, run: &RunRecord) {
+    pub(super) fn tell_beside(&self, job: &Job) {
         if self.tellings.len() >= MOST_TELLINGS {
-            tracing::warn!(job = %job.name, run = %run.id, "too many notifications are under way: this one waits");
+            tracing::debug!(job = %job.name, "too many notifications are under way: this one waits");
             return;
         }
-        let (engine, job, run) = (self.clone(), job.clone(), run.clone());
+        let (engine, job) = (self.clone(), job.clone());
         self.tellings.spawn(async move {
-            engine.tell_outcome(&job, &run).await;
+            engine.tell_notices(&job, Occasion::News).await;
         });
     }
 
-    /// Tells of a run that is over. What fails here is logged, and tried again later: the run stands as it is.
-    pub(super) async fn tell_outcome(&self, job: &Job, run: &RunRecord) {
-        self.tell_notices(job).await;
-        if run.trigger != Trigger::Backfill && run.state == RunState::Succeeded {
-            let news = self.news(job, run, "has done its work");
-            self.tell(job, run, &job.hooks.on_success, &news).await;
-            if let Some(url) = &job.hooks.ping
-                && let Err(why) = ping(url).await
-            {
-                tracing::warn!(job = %job.name, %why, "the address of `ping` was not told");
-            }
-        }
-    }
-
-    /// Tells that ticks should have run, and did not.
-    pub(super) async fn tell_missed(&self, job: &Job, run: &RunRecord) {
-        let notice = Notice {
-            run: run.id.clone(),
-            news: News::Missed,
-        };
-        let added = self.store.add_notice(&job.name, &notice, self.clock.now());
-        if let Err(error) = added.await {
-            tracing::warn!(%error, job = %job.name, "missed ticks could not be told");
-        }
-        self.tell_notices(job).await;
-    }
-
-    /// Tells what is to be told of a job, and was not yet.
-    pub(super) async fn tell_notices(&self, job: &Job) {
-        if let Err(error) = self.try_to_tell(job).await {
+    /// Tells what is to be told of a job, and was not yet. What fails here is logged, and tried again later:
+    /// runs stand as they are.
+    pub(super) async fn tell_notices(&self, job: &Job, occasion: Occasion) {
+        if let Err(error) = self.try_to_tell(job, occasion).await {
             tracing::warn!(error = %one_line(&error), job = %job.name, "whether somebody must be told could not be found out");
         }
     }
 
-    async fn try_to_tell(&self, job: &Job) -> Result<(), EngineError> {
+    /// Whoever does not answer is asked once.
+    async fn try_to_tell(&self, job: &Job, occasion: Occasion) -> Result<(), EngineError> {
         let store = &self.store;
-        let mut tried = Vec::new();
+        let mut failed = BTreeSet::new();
         while let Some(notice) = store
-            .take_notice(&job.name, &tried, self.clock.now())
+            .take_notice(&job.name, occasion, &failed, self.clock.now())
             .await?
         {
             let is_told = match store.find_run(&notice.run).await? {
-                Found::One(run) => {
-                    let (hooks, what) = told_of(job, notice.news);
-                    let news = self.news(job, &run, &what);
-                    self.tell(job, &run, hooks, &news).await
-                }
+                Found::One(run) => self.tell_notice(job, &run, notice.news).await,
                 // It was removed since
                 Found::None | Found::Many(_) => true,
             };
             store.end_notice(&notice, is_told).await?;
-            tried.push(notice);
+            if !is_told {
+                failed.insert(notice.news.receivers());
+            }
         }
         Ok(())
+    }
+
+    /// Whether somebody was told, or there is nobody to tell.
+    async fn tell_notice(&self, job: &Job, run: &RunRecord, news: News) -> bool {
+        let hooks = match news.receivers() {
+            Receivers::OnFailure => &job.hooks.on_failure,
+            Receivers::OnRecovery => &job.hooks.on_recovery,
+            Receivers::OnSuccess => &job.hooks.on_success,
+            Receivers::Ping => return ping_of(job).await,
+        };
+        let news = self.news(job, run, &in_words(news));
+        self.tell(job, run, hooks, &news).await
     }
 
     fn news(&self, job: &Job, run: &RunRecord, what: &str) -> Text {
@@ -278,14 +277,24 @@ impl Engine {
     }
 }
 
-/// Who is told news of a job, and what.
-fn told_of(job: &Job, news: News) -> (&[Hook], String) {
+/// The same for the dead-man switch.
+async fn ping_of(job: &Job) -> bool {
+    let Some(url) = &job.hooks.ping else {
+        return true;
+    };
+    let pinged = ping(url).await;
+    if let Err(why) = &pinged {
+        tracing::warn!(job = %job.name, %why, "the address of `ping` was not told");
+    }
+    pinged.is_ok()
+}
+
+fn in_words(news: News) -> String {
     let utc = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC");
-    let what = match news {
+    match news {
         News::Outcome(Change::Recovered { failures, since }) => {
             let since = utc(since);
-            let what = format!("works again, after {failures} failed runs since {since}");
-            return (&job.hooks.on_recovery, what);
+            format!("works again, after {failures} failed runs since {since}")
         }
         News::Outcome(Change::StillFails { failures, since }) => {
             format!("still fails: {failures} runs since {}", utc(since))
@@ -293,8 +302,8 @@ fn told_of(job: &Job, news: News) -> (&[Hook], String) {
         News::Outcome(Change::Fails | Change::None) => "fails".to_owned(),
         News::InDoubt => "does not know whether a mail arrived".to_owned(),
         News::Missed => "has missed ticks".to_owned(),
-    };
-    (&job.hooks.on_failure, what)
+        News::Succeeded | News::Ping => "has done its work".to_owned(),
+    }
 }
 
 /// The same lines as in a mail, as blocks.

@@ -219,13 +219,8 @@ impl Entry {
 
     /// Tells of ticks that were missed and do not run, beside the work.
     fn tell_missed(&self, engine: &Engine, planned: &Planned) {
-        let is_missed = |record: &&RunRecord| {
-            record.state == RunState::Skipped && record.trigger == Trigger::CatchUp
-        };
-        let mut records = planned.runs.iter().map(|run| &run.record);
-        if let Some(record) = records.find(is_missed).cloned() {
-            let (engine, job) = (engine.clone(), Arc::clone(&self.job));
-            tokio::spawn(async move { engine.tell_missed(&job, &record).await });
+        if planned.runs.iter().any(Queued::is_missed) {
+            engine.for_job(&self.job).tell_beside(&self.job);
         }
     }
 
@@ -345,3 +340,6 @@ pub(super) fn priority(job: &Job, trigger: Trigger) -> i64 {
         late
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     ops::Bound,
     path::{Path, PathBuf},
@@ -46,6 +47,8 @@ type Stamp = Option<(SystemTime, u64)>;
 struct Seen {
     extension: &'static str,
     stamp: Stamp,
+    /// Whether there is another file of that name, with the other ending.
+    is_twice: bool,
 }
 
 /// What has changed.
@@ -202,14 +205,33 @@ impl JobFiles {
             .into_iter()
             .flatten()
             .filter_map(|e| Some(e.ok()?.path()));
-        let named = paths.filter_map(|path| {
-            let extension = path.extension()?;
-            let extension = EXTENSIONS.into_iter().find(|e| extension == *e)?;
-            let name = path.file_stem()?.to_str()?.to_owned();
-            let stamp = stamp(&path);
-            Some((name, Seen { extension, stamp }))
-        });
-        named.collect()
+        let mut all = BTreeMap::new();
+        for path in paths {
+            let extension = path.extension();
+            let extension = EXTENSIONS
+                .into_iter()
+                .find(|e| extension == Some(e.as_ref()));
+            let name = path.file_stem().and_then(OsStr::to_str);
+            let (Some(extension), Some(name)) = (extension, name) else {
+                continue;
+            };
+            let mut seen = Seen {
+                extension,
+                stamp: stamp(&path),
+                is_twice: false,
+            };
+            // The folder lists them in any order
+            if let Some(other) = all.remove(name) {
+                seen = if extension == EXTENSIONS[0] {
+                    seen
+                } else {
+                    other
+                };
+                seen.is_twice = true;
+            }
+            all.insert(name.to_owned(), seen);
+        }
+        all
     }
 
     /// Of the files that were there the next few are looked at: those that have changed.
@@ -359,5 +381,26 @@ mod tests {
         let changes = files.changes(now);
         assert_eq!(changes.put.len(), 5);
         assert!(changes.broken_changed && files.broken().is_empty());
+    }
+
+    #[test]
+    fn two_files_of_one_job_are_named_and_keep_the_last_good_version_until_one_goes() {
+        let folder = project(3);
+        let (mut files, now) = note(&folder);
+        let (one, other) = (path(&folder, 1), path(&folder, 1).with_extension("yml"));
+        for gone in [&other, &one] {
+            fs::copy(&one, &other).unwrap();
+            let beside = format!("{JOB}description: while {} is there\n", gone.display());
+            write(&folder, 2, &beside);
+            let changes = files.changes(now);
+            assert_eq!(names(&changes), ["job00002"]);
+            assert_eq!(changes.removed, Vec::<String>::new());
+            let why = &files.broken()["job00001"];
+            assert!(why.contains("`job00001.yaml` and `job00001.yml`"), "{why}");
+            fs::remove_file(gone).unwrap();
+            let changes = files.changes(now);
+            assert_eq!(names(&changes), ["job00001"]);
+            assert!(files.broken().is_empty());
+        }
     }
 }

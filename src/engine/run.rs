@@ -29,7 +29,7 @@ use crate::{
         schedule::Tick,
         window::Window,
     },
-    store::{Claimed, NewRun, Spent},
+    store::{Attempt, Claimed, NewRun, Occasion, Spent},
 };
 
 /// Letters of a run id: no look-alikes, none that shells or URLs treat in a special way.
@@ -48,8 +48,9 @@ pub struct Order {
     pub only: Option<BTreeSet<String>>,
     /// Whether reports are sent.
     pub reports: bool,
-    /// Whether it was claimed from the queue, to which it goes back where it cannot go on.
-    pub is_claimed: bool,
+    /// The attempt that began when it was claimed from the queue, to which it goes back where it cannot
+    /// go on; `None`: it was not.
+    pub claimed: Option<Attempt>,
     /// Stored mails to send again, in place of everything else.
     pub resend: Option<Arc<Resend>>,
 }
@@ -63,7 +64,7 @@ impl Order {
             force: false,
             only: None,
             reports: true,
-            is_claimed: false,
+            claimed: None,
             resend: None,
         }
     }
@@ -134,7 +135,7 @@ impl Engine {
         hand_back: &CancellationToken,
     ) -> Result<Outcome, EngineError> {
         let order = Order {
-            is_claimed: true,
+            claimed: Some(claimed.attempt),
             ..Order::of(Tick(claimed.tick), claimed.trigger)
         };
         let record = RunRecord {
@@ -157,7 +158,7 @@ impl Engine {
         let started = Instant::now();
         let mut engine = self.for_job(job);
         engine.client = engine.client.for_run();
-        if order.is_claimed {
+        if order.claimed.is_some() {
             // A service that runs for years must see websites that were added since
             engine.server = Arc::default();
         }
@@ -174,7 +175,7 @@ impl Engine {
         let result = match result {
             // The run has not failed: it goes on here or elsewhere once its lease is over, which also
             // settles what is unknown of its mails
-            Err(EngineError::Store(error)) if order.is_claimed && error.is_passing() => {
+            Err(EngineError::Store(error)) if order.claimed.is_some() && error.is_passing() => {
                 return Err(error.into());
             }
             result => result,
@@ -182,7 +183,7 @@ impl Engine {
         let counts = engine.client.counts();
         (record.requests, record.retries) = (counts.requests, counts.retries);
         record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if let (true, Err(error)) = (order.is_claimed, &result)
+        if let (true, Err(error)) = (order.claimed.is_some(), &result)
             && let Some((wait, spent)) = wait_of(job, error, &progress, hand_back)
         {
             let why = one_line(error);
@@ -199,14 +200,14 @@ impl Engine {
         }
         let is_timed_out = matches!(result, Err(EngineError::TimedOut { .. }));
         let remedy = conclude(&mut record, progress, result);
-        let outcome = outcome_of(&record, is_timed_out);
+        let outcome = outcome_of(job, &record, is_timed_out);
         let now = self.clock.now();
         self.store.end_run(&record, Some(outcome), now).await?;
         self.events.tell(&Event::RunFinished(&record));
-        if order.is_claimed {
-            engine.tell_beside(job, &record);
+        if order.claimed.is_some() {
+            engine.tell_beside(job);
         } else {
-            engine.tell_outcome(job, &record).await;
+            engine.tell_notices(job, Occasion::News).await;
         }
         Ok(Outcome { record, remedy })
     }

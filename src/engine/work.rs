@@ -191,7 +191,10 @@ impl Work<'_> {
 
     pub(super) async fn start_attempt(&self, progress: &mut Progress) -> Result<(), EngineError> {
         let now = self.engine.clock.now();
-        let attempt = self.engine.store.start_attempt(self.run, now).await?;
+        let attempt = match self.order.claimed.filter(|_| progress.attempts == 0) {
+            Some(begun) => begun,
+            None => self.engine.store.start_attempt(self.run, now).await?,
+        };
         (progress.attempts, progress.spent) = (attempt.number, attempt.spent);
         Ok(())
     }
@@ -224,7 +227,7 @@ impl Work<'_> {
             .end_attempt(self.run, Some(why), now)
             .await?;
         let wait = self.job.retry.pause_after(progress.spent).max(asked);
-        if self.order.is_claimed && wait > KEPT {
+        if self.order.claimed.is_some() && wait > KEPT {
             return Err(EngineError::Postponed {
                 seconds: wait.as_secs(),
                 why: why.to_owned(),

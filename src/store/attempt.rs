@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{AnyConnection, Row};
 
-use super::{Store, StoreError, claim::taken_over, group::Entry};
+use super::{Store, StoreError, group::Entry, hold::taken_over};
 
 /// An attempt that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,19 @@ pub struct Attempt {
     pub spent: u32,
 }
 
+impl Attempt {
+    /// As the store counts.
+    pub(super) fn of(number: i64, interrupted: i64) -> Self {
+        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            number: count(number),
+            spent: count(number - interrupted),
+        }
+    }
+}
+
 impl Store {
-    /// Begins an attempt.
+    /// Begins an attempt; the first of a run that was claimed has begun with that.
     ///
     /// # Errors
     /// [`StoreError::TakenOver`]: the run is another's now.
@@ -88,7 +99,7 @@ impl Entry for AttemptStart<'_> {
             AND fence = $3 AND state = 'running' RETURNING attempts, interrupted";
         let insert = "INSERT INTO attempts (run_id, number, started_ms)
             SELECT id, attempts, $4 FROM runs WHERE id = $2 AND fence = $3 AND state = 'running'";
-        let rows = store.both(tx, [update, insert], |query| {
+        let rows = store.both(tx, [update.to_owned(), insert.to_owned()], |query| {
             query
                 .bind(store.alive_until(self.now))
                 .bind(self.run)
@@ -99,11 +110,7 @@ impl Entry for AttemptStart<'_> {
         let row = rows.first().ok_or_else(|| taken_over(self.run))?;
         let number: i64 = row.try_get("attempts").map_err(store.wrap())?;
         let interrupted: i64 = row.try_get("interrupted").map_err(store.wrap())?;
-        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(Attempt {
-            number: count(number),
-            spent: count(number - interrupted),
-        })
+        Ok(Attempt::of(number, interrupted))
     }
 }
 

@@ -21,6 +21,14 @@ pub enum StoreError {
         /// Why.
         source: sqlx::Error,
     },
+    /// It can be read, and not written.
+    #[error("the run store `{}` is read-only: make the file and its folder writable for the user that runs this program, or name another store in `store.url`", .file.display())]
+    ReadOnly {
+        /// The file, or the server's address.
+        file: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// A newer program wrote it.
     #[error("the run store `{}` has version {found}, this program knows {known}: use the newer program", .file.display())]
     Newer {
@@ -52,6 +60,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same, said in other words where it is that nothing can be written.
+    pub(super) fn when_opened(self) -> Self {
+        match self {
+            Self::Database { file, source } if is_read_only(&source) => {
+                Self::ReadOnly { file, source }
+            }
+            other => other,
+        }
+    }
+
     /// Whether it is about the way to the database, which may be open again a moment later.
     pub fn is_passing(&self) -> bool {
         let Self::Database { source, .. } = self else {
@@ -69,6 +87,15 @@ impl StoreError {
             _ => false,
         }
     }
+}
+
+/// `SQLite`: the file, its folder or the file system; Postgres: a standby, or set so.
+fn is_read_only(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    let is_kind = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 8);
+    code.is_some_and(|code| code == "25006" || (code.len() < 5 && is_kind(&code)))
 }
 
 /// Postgres: connection lost, too many of them, the server goes down; `SQLite`: busy, locked, the disk

@@ -29,6 +29,10 @@ pub(super) trait Entry: Sync {
     /// change of the one row on which all depends.
     const READS_FIRST: bool = false;
 
+    /// Whether it is a single statement, which needs no `BEGIN` and `COMMIT` around it: each is a way to
+    /// the server and back.
+    const IS_ONE_STATEMENT: bool = false;
+
     /// Writes it. A failure undoes all of it.
     fn write(
         &self,
@@ -134,6 +138,10 @@ impl Store {
     }
 
     async fn enter_alone<E: Entry>(&self, entry: &E) -> Result<E::Answer, StoreError> {
+        if E::IS_ONE_STATEMENT && self.backend == Backend::Postgres {
+            let mut connection = self.pool.acquire().await.map_err(self.wrap())?;
+            return entry.write(self, &mut connection).await;
+        }
         let mut tx = if E::READS_FIRST {
             self.begin_write().await?
         } else {
@@ -181,7 +189,7 @@ impl Store {
     pub(super) async fn both<'q>(
         &self,
         tx: &mut AnyConnection,
-        statements: [&'static str; 2],
+        statements: [String; 2],
         bind: impl Fn(Query<'q, Any, AnyArguments>) -> Query<'q, Any, AnyArguments> + Send,
     ) -> Result<Vec<AnyRow>, StoreError> {
         let [first, second] = statements;
@@ -189,9 +197,9 @@ impl Store {
             let both = bind(query(format!("{first}; {second}")));
             return both.fetch_all(&mut *tx).await.map_err(self.wrap());
         }
-        let rows = bind(sqlx::query(first)).fetch_all(&mut *tx).await;
+        let rows = bind(query(first)).fetch_all(&mut *tx).await;
         let rows = rows.map_err(self.wrap())?;
-        let done = bind(sqlx::query(second)).execute(&mut *tx).await;
+        let done = bind(query(second)).execute(&mut *tx).await;
         done.map_err(self.wrap())?;
         Ok(rows)
     }

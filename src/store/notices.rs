@@ -1,9 +1,15 @@
 //! Notices: what somebody is to be told of a run, kept until somebody was.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{Store, StoreError, outcomes::Change, plan::instant};
+use super::{
+    Store, StoreError,
+    outcomes::Change,
+    plan::{instant, query},
+};
 
 /// How long a notice may take to be sent; after that it counts as not sent.
 const SENDING: TimeDelta = TimeDelta::minutes(5);
@@ -17,6 +23,9 @@ const LONGEST: TimeDelta = TimeDelta::hours(6);
 /// After this nobody is told any more.
 const STALE: TimeDelta = TimeDelta::days(7);
 
+/// So often a notice is tried at outcomes of its job, however soon they come; then only when it is time.
+const EAGER: u64 = 5;
+
 /// What is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
@@ -26,6 +35,32 @@ pub enum News {
     InDoubt,
     /// Ticks should have run, and did not.
     Missed,
+    /// The run has done its work.
+    Succeeded,
+    /// The same, for a dead-man switch.
+    Ping,
+}
+
+/// Who is told. What the same ones are told they are told in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Receivers {
+    /// Those of `on_failure`.
+    OnFailure,
+    /// Those of `on_recovery`.
+    OnRecovery,
+    /// Those of `on_success`.
+    OnSuccess,
+    /// The dead-man switch.
+    Ping,
+}
+
+/// Why it is looked what is to be told of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// Something was added: what failed before is tried with it, the first few times.
+    News,
+    /// Time has passed.
+    Time,
 }
 
 /// What somebody is to be told of a run.
@@ -46,6 +81,18 @@ impl News {
             Self::Outcome(Change::Recovered { .. }) => "recovered",
             Self::InDoubt => "in_doubt",
             Self::Missed => "missed",
+            Self::Succeeded => "succeeded",
+            Self::Ping => "ping",
+        }
+    }
+
+    /// Who is told.
+    pub fn receivers(self) -> Receivers {
+        match self {
+            Self::Outcome(Change::Recovered { .. }) => Receivers::OnRecovery,
+            Self::Outcome(_) | Self::InDoubt | Self::Missed => Receivers::OnFailure,
+            Self::Succeeded => Receivers::OnSuccess,
+            Self::Ping => Receivers::Ping,
         }
     }
 
@@ -56,24 +103,14 @@ impl News {
             "recovered" => Self::Outcome(Change::Recovered { failures, since }),
             "in_doubt" => Self::InDoubt,
             "missed" => Self::Missed,
+            "succeeded" => Self::Succeeded,
+            "ping" => Self::Ping,
             _ => return None,
         })
     }
 }
 
 impl Store {
-    /// Keeps a notice of a job's run until somebody was told.
-    pub async fn add_notice(
-        &self,
-        job: &str,
-        notice: &Notice,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
-        self.insert_notice(&mut tx, job, notice, now).await?;
-        tx.commit().await.map_err(self.wrap())
-    }
-
     /// Notices that nobody was told yet and that say less than this one are forgotten: whoever was
     /// away for long hears of each thing once.
     pub(super) async fn insert_notice(
@@ -98,14 +135,19 @@ impl Store {
                 "kind = 'recovered' AND run_id <> $2"
             }
             News::Missed => "kind = 'missed' AND run_id <> $2",
+            News::Ping => "kind = 'ping' AND run_id <> $2",
+            // Each is told
+            News::Succeeded => "",
         };
-        let sql = format!("DELETE FROM notices WHERE job = $1 AND {outdated}");
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(job)
-            .bind(&notice.run)
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
+        if !outdated.is_empty() {
+            let sql = format!("DELETE FROM notices WHERE job = $1 AND {outdated}");
+            query(sql)
+                .bind(job)
+                .bind(&notice.run)
+                .execute(&mut *tx)
+                .await
+                .map_err(self.wrap())?;
+        }
         let (failures, since) = match notice.news {
             News::Outcome(
                 Change::StillFails { failures, since } | Change::Recovered { failures, since },
@@ -128,6 +170,20 @@ impl Store {
         Ok(())
     }
 
+    /// Takes the signs of life back that a dead-man switch was not given yet: the job has failed since.
+    pub(super) async fn drop_pings(
+        &self,
+        tx: &mut AnyConnection,
+        job: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM notices WHERE job = $1 AND kind = 'ping'")
+            .bind(job)
+            .execute(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
+        Ok(())
+    }
+
     /// Jobs of which somebody is to be told something that it is time to try again.
     pub async fn jobs_to_tell(&self, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT job FROM notices WHERE due_ms <= $1 AND sending_until_ms <= $1
@@ -141,69 +197,68 @@ impl Store {
         jobs.map_err(self.wrap())
     }
 
-    /// What is to be told of a job and nobody else is telling now, the oldest, whether or not it is time to
-    /// try again, but for those that were `tried` just now. Whoever takes it says how that ended.
+    /// What is to be told of a job next, the oldest of each receiver's, but for those that have `failed`
+    /// just now. What nobody could be told before waits for its time, or for news. Whoever takes it says how
+    /// that ended.
     pub async fn take_notice(
         &self,
         job: &str,
-        tried: &[Notice],
+        occasion: Occasion,
+        failed: &BTreeSet<Receivers>,
         now: DateTime<Utc>,
     ) -> Result<Option<Notice>, StoreError> {
-        let is_some = sqlx::query("SELECT job FROM notices WHERE job = $1 LIMIT 1")
-            .bind(job)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(self.wrap())?;
-        if is_some.is_none() {
-            return Ok(None);
-        }
-        let mut tx = self.begin_write().await?;
-        sqlx::query("DELETE FROM notices WHERE added_ms < $1")
-            .bind((now - STALE).timestamp_millis())
-            .execute(&mut *tx)
-            .await
-            .map_err(self.wrap())?;
-        let sql = "SELECT run_id, kind, failures, since_ms, tries FROM notices WHERE job = $1
-            AND sending_until_ms <= $2 ORDER BY added_ms, kind";
+        let sql =
+            "SELECT run_id, kind, failures, since_ms, added_ms, due_ms, sending_until_ms, tries
+            FROM notices WHERE job = $1 ORDER BY added_ms, kind, run_id";
         let rows = sqlx::query(sql)
             .bind(job)
-            .bind(now.timestamp_millis())
-            .fetch_all(&mut *tx)
+            .fetch_all(&self.pool)
             .await
             .map_err(self.wrap())?;
+        let mut behind = failed.clone();
         for row in &rows {
+            let time = |name: &str| row.try_get(name).map(instant).map_err(self.wrap());
             // A newer program may know more kinds, and tells them itself
-            let notice = self.read_notice(row)?;
-            if let Some(notice) = notice.filter(|notice| !tried.contains(notice)) {
-                self.note_telling(&mut tx, row, now).await?;
-                tx.commit().await.map_err(self.wrap())?;
+            let Some(notice) = self.read_notice(row)? else {
+                continue;
+            };
+            if time("added_ms")? < now - STALE {
+                self.end_notice(&notice, true).await?;
+                continue;
+            }
+            let is_first = behind.insert(notice.news.receivers());
+            let is_eager = occasion == Occasion::News && self.count(row, "tries")? < EAGER;
+            let may = time("sending_until_ms")? <= now && (is_eager || time("due_ms")? <= now);
+            if is_first && may && self.note_telling(&notice, row, now).await? {
                 return Ok(Some(notice));
             }
         }
         Ok(None)
     }
 
+    /// `false`: somebody else was faster.
     async fn note_telling(
         &self,
-        tx: &mut AnyConnection,
+        notice: &Notice,
         row: &AnyRow,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let run: String = row.try_get("run_id").map_err(self.wrap())?;
-        let kind: String = row.try_get("kind").map_err(self.wrap())?;
-        let tries = i32::try_from(self.count(row, "tries")?).unwrap_or(i32::MAX);
-        let pause = (PAUSE * 2_i32.pow(tries.unsigned_abs().min(16))).min(LONGEST);
+    ) -> Result<bool, StoreError> {
+        let tries: i64 = row.try_get("tries").map_err(self.wrap())?;
+        let doubled = u32::try_from(tries).unwrap_or(0).min(16);
+        let pause = (PAUSE * 2_i32.pow(doubled)).min(LONGEST);
         let sql = "UPDATE notices SET sending_until_ms = $1, due_ms = $2, tries = tries + 1
-            WHERE run_id = $3 AND kind = $4";
-        sqlx::query(sql)
+            WHERE run_id = $3 AND kind = $4 AND tries = $5 AND sending_until_ms <= $6";
+        let done = sqlx::query(sql)
             .bind((now + SENDING).timestamp_millis())
             .bind((now + pause).timestamp_millis())
-            .bind(run)
-            .bind(kind)
-            .execute(&mut *tx)
+            .bind(&notice.run)
+            .bind(notice.news.kind())
+            .bind(tries)
+            .bind(now.timestamp_millis())
+            .execute(&self.pool)
             .await
             .map_err(self.wrap())?;
-        Ok(())
+        Ok(done.rows_affected() == 1)
     }
 
     fn read_notice(&self, row: &AnyRow) -> Result<Option<Notice>, StoreError> {

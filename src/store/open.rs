@@ -129,7 +129,7 @@ impl Store {
         if backend == Backend::Sqlite {
             match try_file(url).await.map_err(failed) {
                 // The pool waits for what passes, and hides all else behind that it waited
-                Err(error) if !error.is_passing() => return Err(error),
+                Err(error) if !error.is_passing() => return Err(error.when_opened()),
                 _ => {}
             }
         }
@@ -142,7 +142,7 @@ impl Store {
             fences: Mutex::new(BTreeMap::new()),
             turns: Turns::default(),
         };
-        store.migrate().await?;
+        store.migrate().await.map_err(StoreError::when_opened)?;
         Ok(store)
     }
 
@@ -188,6 +188,9 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let create = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)";
         tx.execute(create).await.map_err(self.wrap())?;
+        // Changes nothing, and is refused where nothing can be changed: `SQLite` begins all the same
+        let touch = "UPDATE schema_version SET version = version WHERE version < 0";
+        tx.execute(touch).await.map_err(self.wrap())?;
         let rows = sqlx::query("SELECT version FROM schema_version")
             .fetch_all(&mut *tx)
             .await

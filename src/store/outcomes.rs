@@ -6,7 +6,6 @@ use sqlx::{AnyConnection, Row};
 
 use super::{
     Store, StoreError,
-    group::Entry,
     notices::{News, Notice},
     plan::instant,
 };
@@ -47,19 +46,12 @@ pub struct RunOutcome<'a> {
     pub job: &'a str,
     /// Whether it failed; `None`: it says nothing of whether the job works.
     pub has_failed: Option<bool>,
+    /// What is told of it whatever it changes.
+    pub also: &'static [News],
 }
 
 impl Store {
-    /// Notes the outcome of a run of a job. What that changes is kept as a notice until somebody was
-    /// told.
-    pub async fn note_outcome(
-        &self,
-        outcome: RunOutcome<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Change, StoreError> {
-        self.enter(Noted { outcome, now }).await
-    }
-
+    /// What that changes is kept as a notice until somebody was told.
     pub(super) async fn insert_outcome(
         &self,
         tx: &mut AnyConnection,
@@ -77,9 +69,14 @@ impl Store {
         } else {
             News::Outcome(change)
         };
-        let run = outcome.run.to_owned();
-        self.insert_notice(tx, outcome.job, &Notice { run, news }, now)
-            .await?;
+        if outcome.has_failed == Some(true) {
+            self.drop_pings(tx, outcome.job).await?;
+        }
+        for news in std::iter::once(news).chain(outcome.also.iter().copied()) {
+            let run = outcome.run.to_owned();
+            self.insert_notice(tx, outcome.job, &Notice { run, news }, now)
+                .await?;
+        }
         Ok(change)
     }
 
@@ -155,21 +152,5 @@ impl Store {
             .await
             .map_err(self.wrap())?;
         Ok(())
-    }
-}
-
-/// The outcome of a run that ends.
-struct Noted<'a> {
-    outcome: RunOutcome<'a>,
-    now: DateTime<Utc>,
-}
-
-impl Entry for Noted<'_> {
-    type Answer = Change;
-
-    const READS_FIRST: bool = true;
-
-    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<Change, StoreError> {
-        store.insert_outcome(tx, self.outcome, self.now).await
     }
 }

@@ -10,7 +10,10 @@ use sqlx::{
     query::Query,
 };
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    notices::{News, Notice},
+};
 use crate::domain::run::{RunRecord, RunState, Trigger};
 
 /// How many jobs are planned in one transaction: a slow disk is waited for once, and others may write
@@ -66,6 +69,13 @@ pub struct Queued {
     pub runs_on: Vec<String>,
     /// SHA-256 (hex) of the job's definition.
     pub definition_hash: String,
+}
+
+impl Queued {
+    /// Whether it stands for ticks that should have run, and did not.
+    pub fn is_missed(&self) -> bool {
+        self.record.state == RunState::Skipped && self.record.trigger == Trigger::CatchUp
+    }
 }
 
 /// A job whose watermark is to move.
@@ -124,7 +134,8 @@ impl Store {
         })
     }
 
-    /// Moves watermarks and records the runs. `false` where somebody else moved the watermark first,
+    /// Moves watermarks and records the runs, and with them that somebody is to be told of ticks that were
+    /// missed and do not run. `false` where somebody else moved the watermark first,
     /// or the job is paused: nothing is recorded of such a job.
     pub async fn plan(
         &self,
@@ -137,8 +148,14 @@ impl Store {
             let jobs = self.move_watermarks(&mut tx, some).await?;
             let is_moved = |job: &&Planned| jobs.contains(&job.job);
             let runs = some.iter().filter(is_moved).flat_map(|job| &job.runs);
-            self.insert_queued(&mut tx, &runs.collect::<Vec<_>>(), now)
-                .await?;
+            let runs: Vec<&Queued> = runs.collect();
+            self.insert_queued(&mut tx, &runs, now).await?;
+            for run in runs.iter().filter(|run| run.is_missed()) {
+                let (id, news) = (run.record.id.clone(), News::Missed);
+                let notice = Notice { run: id, news };
+                let noted = self.insert_notice(&mut tx, &run.record.job, &notice, now);
+                noted.await?;
+            }
             tx.commit().await.map_err(self.wrap())?;
             moved.extend(some.iter().map(|job| jobs.contains(&job.job)));
         }

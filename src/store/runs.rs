@@ -5,9 +5,10 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
     Store, StoreError,
-    claim::{DOUBT, taken_over},
+    give_back::DOUBT,
     group::Entry,
-    outcomes::RunOutcome,
+    hold::taken_over,
+    outcomes::{Change, RunOutcome},
     plan::instant,
 };
 use crate::domain::run::{DeliveryState, RunRecord, RunState, Trigger, WindowRecord};
@@ -94,15 +95,8 @@ impl Store {
         Ok(is_new)
     }
 
-    /// Records how the run ended, with all its steps, artifacts and deliveries.
-    ///
-    /// # Errors
-    /// [`StoreError::TakenOver`]: the run is another's now.
-    pub async fn finish_run(&self, run: &RunRecord, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.end_run(run, None, now).await
-    }
-
-    /// The same, with what it means for its job: of both or of neither somebody can be told.
+    /// Records how the run ended, with all its steps, artifacts and deliveries, and with what it means for
+    /// its job: of both or of neither somebody can be told.
     ///
     /// # Errors
     /// [`StoreError::TakenOver`]: the run is another's now.
@@ -111,11 +105,11 @@ impl Store {
         run: &RunRecord,
         outcome: Option<RunOutcome<'_>>,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Change, StoreError> {
         let fence = self.fence_of(&run.id);
-        self.enter(RunEnd { run, outcome, now }).await?;
+        let change = self.enter(RunEnd { run, outcome, now }).await?;
         self.drop_fence(&run.id, fence);
-        Ok(())
+        Ok(change)
     }
 
     /// Runs that count as running.
@@ -247,12 +241,12 @@ struct RunEnd<'a> {
 }
 
 impl Entry for RunEnd<'_> {
-    type Answer = ();
+    type Answer = Change;
 
     /// The outcome of the job so far.
     const READS_FIRST: bool = true;
 
-    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<(), StoreError> {
+    async fn write(&self, store: &Store, tx: &mut AnyConnection) -> Result<Change, StoreError> {
         let run = self.run;
         let is_doubted = self.close(store, tx).await?;
         // Whatever the ledger still says is being handed over, nobody hands over any more
@@ -277,10 +271,10 @@ impl Entry for RunEnd<'_> {
         store
             .insert_deliveries(tx, &run.id, 0, &run.deliveries)
             .await?;
-        if let Some(outcome) = self.outcome {
-            store.insert_outcome(tx, outcome, self.now).await?;
+        match self.outcome {
+            Some(outcome) => store.insert_outcome(tx, outcome, self.now).await,
+            None => Ok(Change::None),
         }
-        Ok(())
     }
 }
 
@@ -297,7 +291,7 @@ impl RunEnd<'_> {
             AND d.state = $11) THEN 1 ELSE 0 END AS is_doubted";
         let close =
             "UPDATE attempts SET ended_ms = $8, error = $7 WHERE run_id = $9 AND ended_ms IS NULL";
-        let rows = store.both(tx, [update, close], |query| {
+        let rows = store.both(tx, [update.to_owned(), close.to_owned()], |query| {
             query
                 .bind(run.state.name())
                 .bind(i64::from(run.attempts))

@@ -167,7 +167,7 @@ async fn a_run_comes_back_as_it_was_saved() {
         error: None,
     }];
     let end = at("2026-11-23T07:00:03Z");
-    store.finish_run(&run, end).await.unwrap();
+    store.end_run(&run, None, end).await.unwrap();
     store.close().await;
     let store = Store::open(&file).await.unwrap();
     match store.find_run("ab").await.unwrap() {
@@ -320,7 +320,7 @@ async fn nothing_is_handed_over_for_a_run_that_is_not_held_here() {
         state: RunState::Succeeded,
         ..record("a", Trigger::Manual)
     };
-    store.finish_run(&done, now).await.unwrap();
+    store.end_run(&done, None, now).await.unwrap();
     assert_eq!(refuses(&store, "a").await, (true, true));
 }
 
@@ -465,7 +465,7 @@ async fn a_run_that_ends_without_knowing_how_a_mail_ended_leaves_it_in_doubt_and
     run.error = Some("the disk is full".to_owned());
     run.deliveries = pending.to_vec();
     store
-        .finish_run(&run, at("2026-11-23T07:00:03Z"))
+        .end_run(&run, None, at("2026-11-23T07:00:03Z"))
         .await
         .unwrap();
     let Found::One(found) = store.find_run("a").await.unwrap() else {

@@ -2,7 +2,12 @@
 //! state in `runs`.
 
 use std::{
-    path::PathBuf,
+    fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Mutex, mpsc},
 };
@@ -169,11 +174,45 @@ fn a_directory_that_cannot_be_written_fails_the_files_and_names_the_path() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_file_and_nothing_half_written() {
+fn a_store_that_cannot_be_written_is_said_before_anything_begins() {
     let workspace = workspace(&api(rows));
-    let (code, first) = workspace.json(&["run", "export"]);
-    assert_eq!(code, 0, "{first:#}");
-    let before = workspace.contents("out/lake");
+    assert_eq!(workspace.json(&["runs"]).0, 0);
+    let folder = workspace.path().join(".databuddy-jobs");
+    let file = folder.join("state.db");
+    // Nothing is read-only for root
+    let nobody = (fs::metadata("/proc/self").unwrap().uid() == 0).then_some(65_534);
+    for path in [workspace.path(), &folder, &file] {
+        set_mode(path, 0o755);
+        chown(path, nobody, nobody).unwrap();
+    }
+    for (path, mode) in [(&file, 0o444), (&folder, 0o555)] {
+        set_mode(path, mode);
+        for args in [&["serve"][..], &["run", "export"], &["runs"]] {
+            let mut command = workspace.command(args);
+            if let Some(nobody) = nobody {
+                command.uid(nobody).gid(nobody);
+            }
+            let output = command.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            let wanted = format!("the run store `{}` is read-only", file.display());
+            assert!(
+                said.contains(&wanted) && said.contains("writable"),
+                "{said}"
+            );
+            assert!(!said.contains("listening"), "{said}");
+        }
+        set_mode(path, 0o755);
+    }
+    assert_eq!(workspace.json(&["runs"]).0, 0);
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// What is preloaded to make disks full: a C compiler is there, as the program itself needs one.
+pub(crate) fn full_disk(workspace: &TestWorkspace) -> PathBuf {
     let shim = workspace.path().join("full_disk.so");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/full_disk.c");
     let built = Command::new("cc")
@@ -183,10 +222,20 @@ fn a_full_disk_leaves_the_old_file_and_nothing_half_written() {
         .args(["-ldl"])
         .status();
     assert!(built.unwrap().success());
+    shim
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file_and_nothing_half_written() {
+    let workspace = workspace(&api(rows));
+    let (code, first) = workspace.json(&["run", "export"]);
+    assert_eq!(code, 0, "{first:#}");
+    let before = workspace.contents("out/lake");
+    let shim = full_disk(&workspace);
     let env = [
         ("LD_PRELOAD", shim.to_str().unwrap()),
-        // Staging and lake; SQLite writes in another way
-        ("FULL_DISK", workspace.path().to_str().unwrap()),
+        // Not the store, in which it is recorded
+        ("FULL_DISK", "/out/:/staging/"),
     ];
     let (code, document) = workspace.json_with(&["run", "export", "--force"], &env);
     assert_eq!(code, 1, "{document:#}");

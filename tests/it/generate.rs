@@ -199,3 +199,22 @@ fn every_shell_gets_completions() {
         );
     }
 }
+
+#[test]
+fn the_dockerfile_builds_with_a_profile_that_cargo_knows_and_takes_what_that_makes() {
+    let read = |name: &str| {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(root.join(name)).unwrap()
+    };
+    let (dockerfile, manifest) = (read("Dockerfile"), read("Cargo.toml"));
+    let words: Vec<&str> = dockerfile.split_whitespace().collect();
+    let named = words.windows(2).find(|pair| pair[0] == "--profile");
+    let profile = named.map_or("release", |pair| pair[1]);
+    assert!(named.is_some() || words.contains(&"--release"));
+    assert!(
+        manifest.contains(&format!("[profile.{profile}]")),
+        "{profile}"
+    );
+    let made = format!("target/{profile}/databuddy-jobs");
+    assert!(words.contains(&made.as_str()), "{made}");
+}

@@ -265,6 +265,34 @@ fn what_nobody_could_be_told_is_told_at_the_next_outcome_and_once() {
 }
 
 #[test]
+fn successes_that_nobody_heard_of_are_told_in_order_and_the_last_to_the_dead_man_switch() {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (up, tell) = (Arc::clone(&is_up), Arc::clone(&heard));
+    let others = server::serve(move |request: &Request| {
+        if !up.load(Ordering::Relaxed) {
+            return server::json(500, &json!({}));
+        }
+        let what = request.body["run"].as_str().unwrap_or("ping").to_owned();
+        tell.lock().unwrap().push(what);
+        server::json(200, &json!({}))
+    });
+    let hooks = format!("ping: '{others}/ping'\non_success: [{{ webhook: '{others}/s' }}]");
+    let workspace = workspace(&api(rows), &others, &hooks);
+    let mut runs = Vec::new();
+    for is_heard in [false, false, true, true] {
+        is_up.store(is_heard, Ordering::Relaxed);
+        let (code, document) = workspace.json(&["run", "export"]);
+        assert_eq!(code, 0, "{document:#}");
+        runs.push(document["runs"][0]["id"].as_str().unwrap().to_owned());
+    }
+    let heard = heard.lock().unwrap();
+    let (pings, told): (Vec<_>, Vec<_>) = heard.iter().partition(|what| *what == "ping");
+    assert_eq!(told, runs.iter().collect::<Vec<_>>());
+    assert_eq!(pings.len(), 2);
+}
+
+#[test]
 fn a_webhook_gets_signed_json_and_slack_gets_blocks_and_both_are_tried_again() {
     let heard: Arc<Mutex<Vec<Request>>> = Arc::default();
     let tell = Arc::clone(&heard);

@@ -11,10 +11,11 @@ use std::{
     },
 };
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::{
-    failures::{api, rows},
+    failures::{api, full_disk, rows},
     server,
     workspace::TestWorkspace,
 };
@@ -683,6 +684,52 @@ fn a_run_by_hand_that_was_killed_is_told_by_the_service() {
             .contains("was stopped before")
     );
     assert_eq!(service.end(), Some(0));
+}
+
+#[test]
+fn a_store_whose_disk_was_full_goes_on_once_there_is_room_and_loses_no_tick() {
+    let workspace = workspace(&api(rows));
+    let settings = std::fs::read_to_string(workspace.path().join("databuddy-jobs.yaml")).unwrap();
+    let settings = format!("{settings}runner: {{ lease: 3s }}\n");
+    workspace.write("databuddy-jobs.yaml", &settings);
+    workspace.write("jobs/due.yaml", &job(EACH_SECOND, "due"));
+    let shim = full_disk(&workspace);
+    let full = workspace.path().join("full");
+    let env = [
+        ("LD_PRELOAD", shim.to_str().unwrap()),
+        ("FULL_DISK", "/.databuddy-jobs/state.db"),
+        ("FULL_DISK_WHILE", full.to_str().unwrap()),
+    ];
+    let service = Service::start_with(&workspace, &env);
+    let succeeded = |runs: &[Value]| of(runs, "state", "succeeded").len();
+    wait_for(&workspace, |runs| succeeded(runs) >= 2);
+    workspace.write("full", "");
+    for _ in 0..3 {
+        let line = service.hear("the store could not be used");
+        assert!(
+            line.contains("full") && line.contains("free space"),
+            "{line}"
+        );
+    }
+    let before = wait_for(&workspace, |_| true).len();
+    std::fs::remove_file(full).unwrap();
+    let runs = wait_for(&workspace, |runs| succeeded(runs) >= before + 4);
+    assert_eq!(service.end(), Some(0));
+    let mut ticks: Vec<DateTime<Utc>> = runs
+        .iter()
+        .map(|run| run["tick"].as_str().unwrap().parse().unwrap())
+        .collect();
+    ticks.sort();
+    for pair in ticks.windows(2) {
+        assert_eq!(pair[1] - pair[0], TimeDelta::seconds(1), "{ticks:?}");
+    }
+    for run in &runs {
+        let is_whole = matches!(
+            run["state"].as_str(),
+            Some("succeeded" | "queued" | "running")
+        );
+        assert!(is_whole, "{run:#}");
+    }
 }
 
 #[test]

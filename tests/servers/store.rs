@@ -11,7 +11,8 @@ use databuddy_jobs::{
     secret::Secret,
     store::{
         Again, Attempt, Begin, Cancellation, Change, Claimed, DeliveryKey, Ended, Found, Handing,
-        NewRun, News, Notice, Planned, Queued, RunOutcome, Runner, Sign, Spent, Store, StoreError,
+        NewRun, News, Notice, Occasion, Planned, Queued, Receivers, RunOutcome, Runner, Sign,
+        Spent, Store, StoreError,
     },
 };
 use futures::future::join_all;
@@ -78,6 +79,18 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("store_what_nobody_could_be_told_is_told_later", || {
         both(notices);
     }),
+    (
+        "store_outcomes_that_follow_each_other_do_not_try_a_dead_receiver_for_ever",
+        || both(tries),
+    ),
+    (
+        "store_each_success_is_told_in_order_and_the_last_sign_of_life",
+        || both(successes),
+    ),
+    (
+        "store_missed_ticks_are_recorded_with_what_is_to_be_told_of_them",
+        || both(missed),
+    ),
     ("store_runners_are_counted_while_they_live", || {
         both(runners);
     }),
@@ -189,6 +202,12 @@ async fn claim(store: &Store, runner: &str, limit: usize, now: DateTime<Utc>) ->
     claimed.into_iter().map(|run| run.id).collect()
 }
 
+/// The attempt that begins when the most urgent run is claimed.
+async fn claim_one(store: &Store, runner: &str, now: DateTime<Utc>) -> Option<Attempt> {
+    let claimed = store.claim(runner, None, &[], 1, |_| true, now).await;
+    claimed.unwrap().first().map(|run| run.attempt)
+}
+
 async fn find(store: &Store, id: &str) -> RunRecord {
     match store.find_run(id).await.unwrap() {
         Found::One(run) => *run,
@@ -248,7 +267,7 @@ test!(comes_back, place, {
         message_id: "m1@x".to_owned(),
         error: None,
     }];
-    store.finish_run(&run, noon()).await.unwrap();
+    store.end_run(&run, None, noon()).await.unwrap();
     store.close().await;
     let store = place.open().await;
     assert_eq!(find(&store, "ab").await, run);
@@ -411,7 +430,7 @@ test!(order, place, {
     assert_eq!(claim(&store, "r", 9, later).await, ["mail1", "export"]);
     assert_eq!(claim(&store, "r", 9, later).await, Vec::<String>::new());
     let done = record("mail1", "mail", Trigger::Schedule, RunState::Succeeded);
-    store.finish_run(&done, later).await.unwrap();
+    store.end_run(&done, None, later).await.unwrap();
     assert_eq!(claim(&store, "r", 9, later).await, ["mail2"]);
 });
 
@@ -441,11 +460,8 @@ test!(takeover, place, {
     let (cut_off, other) = (place.open().await, place.open().await);
     let run = queued("a", "a", noon(), 0);
     assert!(cut_off.enqueue(&run, noon()).await.unwrap());
-    assert_eq!(claim(&cut_off, "one", 9, noon()).await, ["a"]);
-    assert_eq!(
-        cut_off.start_attempt("a", noon()).await.unwrap(),
-        attempt(1, 1)
-    );
+    let begun = claim_one(&cut_off, "one", noon()).await;
+    assert_eq!(begun, Some(attempt(1, 1)));
     let ttl = Duration::from_secs(600);
     assert!(
         cut_off
@@ -468,8 +484,8 @@ test!(takeover, place, {
     let dead = other.running().await.unwrap().remove(0);
     let late = late + TimeDelta::seconds(60);
     assert!(other.abandon(&dead, late).await.unwrap());
-    assert_eq!(claim(&other, "two", 9, late).await, ["a"]);
-    assert_eq!(other.start_attempt("a", late).await.unwrap(), attempt(2, 1));
+    let begun = claim_one(&other, "two", late).await;
+    assert_eq!(begun, Some(attempt(2, 1)));
     assert!(
         other
             .acquire_lease("job:a x", "a", late, ttl)
@@ -488,7 +504,9 @@ test!(takeover, place, {
             .await
     ));
     let done = record("a", "a", Trigger::Schedule, RunState::Failed);
-    assert!(is_over(cut_off.finish_run(&done, late).await));
+    assert!(is_over(
+        cut_off.end_run(&done, None, late).await.map(|_| ())
+    ));
     let begun = cut_off
         .begin_delivery(&key(), handing("a"), |n| format!("m{n}"), late)
         .await;
@@ -503,7 +521,7 @@ test!(takeover, place, {
     cut_off.release_leases("a").await.unwrap();
     assert_eq!(other.renew_leases("a", late, ttl).await.unwrap(), 1);
     let done = record("a", "a", Trigger::Schedule, RunState::Succeeded);
-    other.finish_run(&done, late).await.unwrap();
+    other.end_run(&done, None, late).await.unwrap();
     assert_eq!(find(&other, "a").await.state, RunState::Succeeded);
 });
 
@@ -574,21 +592,22 @@ test!(interrupted, place, {
     assert!(store.enqueue(&run, noon()).await.unwrap());
     // However often it is interrupted: that costs it nothing
     for number in 1..=30 {
-        assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
-        let begun = store.start_attempt("a", noon()).await.unwrap();
-        assert_eq!(begun, attempt(number, 1));
+        let begun = claim_one(&store, "r", noon()).await;
+        assert_eq!(begun, Some(attempt(number, 1)));
         let back = store.hand_back("a", noon(), Spent::Nothing, None, noon());
         back.await.unwrap();
     }
     assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
-    store.start_attempt("a", noon()).await.unwrap();
     store.end_attempt("a", Some("no"), noon()).await.unwrap();
     // What was ended before it goes back has failed
     let back = store.hand_back("a", noon(), Spent::Nothing, None, noon());
     back.await.unwrap();
-    assert_eq!(claim(&store, "r", 1, noon()).await, ["a"]);
+    let begun = claim_one(&store, "r", noon()).await;
+    assert_eq!(begun, Some(attempt(32, 2)));
+    // Within the claim another one may follow
+    store.end_attempt("a", Some("no"), noon()).await.unwrap();
     let begun = store.start_attempt("a", noon()).await.unwrap();
-    assert_eq!(begun, attempt(32, 2));
+    assert_eq!(begun, attempt(33, 3));
 });
 
 test!(poison, place, {
@@ -597,8 +616,7 @@ test!(poison, place, {
     assert!(store.enqueue(&run, noon()).await.unwrap());
     let mut now = noon();
     let mut deaths = 0;
-    while claim(&store, "r", 1, now).await == ["a"] {
-        let begun = store.start_attempt("a", now).await.unwrap();
+    while let Some(begun) = claim_one(&store, "r", now).await {
         assert_eq!(begun.spent, 1);
         now += TimeDelta::hours(1);
         let dead = store.running().await.unwrap().remove(0);
@@ -766,7 +784,7 @@ fn back_up_and_restore() {
         let finish = store.finish_deliveries(&end, noon());
         finish.await.unwrap();
         let done = record("a", "a", Trigger::Schedule, RunState::Succeeded);
-        store.finish_run(&done, noon()).await.unwrap();
+        store.end_run(&done, None, noon()).await.unwrap();
         run(&store, "under-way").await;
         postgres::back_up(&place.url(), &file);
         run(&store, "later").await;
@@ -858,13 +876,43 @@ test!(backfills, place, {
     assert!(store.backfilled("b").await.unwrap().is_empty());
 });
 
+/// A run by hand from its beginning to its end, with what that means for its job.
+async fn end(
+    store: &Store,
+    (job, run): (&str, &str),
+    has_failed: bool,
+    also: &'static [News],
+    now: DateTime<Utc>,
+) -> Change {
+    let state = if has_failed {
+        RunState::Failed
+    } else {
+        RunState::Succeeded
+    };
+    let begun = record(run, job, Trigger::Manual, RunState::Running);
+    let new = NewRun {
+        tick: now,
+        definition_hash: "h",
+        process: None,
+        record: &begun,
+        now,
+    };
+    assert!(store.create_run(new).await.unwrap());
+    let outcome = RunOutcome {
+        run,
+        job,
+        has_failed: Some(has_failed),
+        also,
+    };
+    let ended = RunRecord { state, ..begun };
+    store.end_run(&ended, Some(outcome), now).await.unwrap()
+}
+
 test!(outcomes, place, {
     let store = place.open().await;
     let note = async |failed: bool, hours: i64| {
         let now = noon() + TimeDelta::hours(hours);
-        let run = format!("a{hours}");
-        let outcome = outcome("a", &run, Some(failed));
-        store.note_outcome(outcome, now).await.unwrap()
+        end(&store, ("a", &format!("a{hours}")), failed, &[], now).await
     };
     let since = noon();
     assert_eq!(note(false, -1).await, Change::None);
@@ -883,84 +931,150 @@ test!(outcomes, place, {
     let runs: Vec<String> = (0..8).map(|n| format!("b{n}")).collect();
     let notes = runs
         .iter()
-        .map(|run| store.note_outcome(outcome("b", run, Some(true)), noon()));
+        .map(|run| end(&store, ("b", run), true, &[], noon()));
     let told = join_all(notes)
         .await
         .into_iter()
-        .filter(|change| *change.as_ref().unwrap() == Change::Fails);
+        .filter(|change| *change == Change::Fails);
     assert_eq!(told.count(), 1);
 });
 
-fn outcome<'a>(job: &'a str, run: &'a str, has_failed: Option<bool>) -> RunOutcome<'a> {
-    RunOutcome {
-        run,
-        job,
-        has_failed,
-    }
+fn minutes(minutes: i64) -> DateTime<Utc> {
+    noon() + TimeDelta::minutes(minutes)
+}
+
+fn notice(run: &str, news: News) -> Notice {
+    let run = run.to_owned();
+    Notice { run, news }
+}
+
+/// What is to be told of job `a`, to whom nothing failed just now.
+async fn take(store: &Store, occasion: Occasion, now: DateTime<Utc>) -> Option<Notice> {
+    let failed = BTreeSet::new();
+    let taken = store.take_notice("a", occasion, &failed, now).await;
+    taken.unwrap()
 }
 
 test!(notices, place, {
     let (store, other) = (place.open().await, place.open().await);
-    let at = |minutes: i64| noon() + TimeDelta::minutes(minutes);
-    let note = async |run: &str, has_failed: bool, minutes: i64| {
-        let outcome = outcome("a", run, Some(has_failed));
-        store.note_outcome(outcome, at(minutes)).await.unwrap()
+    let note = async |run: &str, has_failed: bool, at: i64| {
+        end(&store, ("a", run), has_failed, &[], minutes(at)).await
     };
-    let fails = |run: &str| Notice {
-        run: run.to_owned(),
-        news: News::Outcome(Change::Fails),
-    };
-    let take = async |store: &Store, minutes: i64| {
-        let taken = store.take_notice("a", &[], at(minutes)).await.unwrap();
-        taken.into_iter().collect::<Vec<_>>()
-    };
+    let fails = notice("1", News::Outcome(Change::Fails));
     note("1", true, 0).await;
     // One tells; what could not be told is tried again, less and less often
-    let asks = [&store, &other].map(|store| store.take_notice("a", &[], at(0)));
-    let taken: Vec<_> = join_all(asks)
-        .await
-        .into_iter()
-        .filter_map(Result::unwrap)
-        .collect();
-    assert_eq!(taken, [fails("1")]);
-    assert!(other.jobs_to_tell(at(2)).await.unwrap().is_empty());
-    store.end_notice(&fails("1"), false).await.unwrap();
-    for (minutes, is_due) in [(0, false), (1, true)] {
-        let jobs = store.jobs_to_tell(at(minutes)).await.unwrap();
-        assert_eq!(jobs == ["a"], is_due, "{minutes}");
+    let asks = [&store, &other].map(|store| take(store, Occasion::Time, minutes(0)));
+    let taken: Vec<_> = join_all(asks).await.into_iter().flatten().collect();
+    assert_eq!(taken, std::slice::from_ref(&fails));
+    assert!(other.jobs_to_tell(minutes(2)).await.unwrap().is_empty());
+    store.end_notice(&fails, false).await.unwrap();
+    for (at, is_due) in [(0, false), (1, true)] {
+        let jobs = store.jobs_to_tell(minutes(at)).await.unwrap();
+        assert_eq!(jobs == ["a"], is_due, "{at}");
     }
-    assert_eq!(take(&store, 1).await, [fails("1")]);
-    store.end_notice(&fails("1"), false).await.unwrap();
-    for (minutes, is_due) in [(2, false), (3, true)] {
-        let jobs = store.jobs_to_tell(at(minutes)).await.unwrap();
-        assert_eq!(jobs == ["a"], is_due, "{minutes}");
+    assert_eq!(take(&store, Occasion::Time, minutes(0)).await, None);
+    let retaken = take(&store, Occasion::Time, minutes(1)).await;
+    assert_eq!(retaken.as_ref(), Some(&fails));
+    store.end_notice(&fails, false).await.unwrap();
+    for (at, is_due) in [(2, false), (3, true)] {
+        let jobs = store.jobs_to_tell(minutes(at)).await.unwrap();
+        assert_eq!(jobs == ["a"], is_due, "{at}");
     }
     // Whoever took it and died has told nobody
-    assert_eq!(take(&store, 3).await, [fails("1")]);
-    assert_eq!(take(&other, 8).await, [fails("1")]);
-    other.end_notice(&fails("1"), false).await.unwrap();
+    for (store, at) in [(&store, 3), (&other, 8)] {
+        let retaken = take(store, Occasion::Time, minutes(at)).await;
+        assert_eq!(retaken.as_ref(), Some(&fails));
+    }
+    other.end_notice(&fails, false).await.unwrap();
     // A day later one message says it all, and then that it works again, once
     let day = 24 * 60;
     note("2", true, 10).await;
     let since = noon();
-    assert_eq!(
-        note("3", true, day).await,
-        Change::StillFails { failures: 3, since }
-    );
-    let recovered = note("4", false, day + 1).await;
     let still = Change::StillFails { failures: 3, since };
-    for (run, change) in [("3", still), ("4", recovered)] {
-        let told = Notice {
-            run: run.to_owned(),
-            news: News::Outcome(change),
-        };
-        assert_eq!(take(&store, day + 2).await, std::slice::from_ref(&told));
+    assert_eq!(note("3", true, day).await, still);
+    let recovered = note("4", false, day + 1).await;
+    for told in [("3", still), ("4", recovered)].map(|(run, c)| notice(run, News::Outcome(c))) {
+        let taken = take(&store, Occasion::Time, minutes(day + 2)).await;
+        assert_eq!(taken.as_ref(), Some(&told));
         store.end_notice(&told, true).await.unwrap();
     }
-    assert_eq!(take(&store, day + 9).await, []);
+    assert_eq!(take(&store, Occasion::News, minutes(day + 9)).await, None);
     // After a week nobody wants to know
     note("5", true, day + 10).await;
-    assert_eq!(take(&store, 9 * day).await, []);
+    assert_eq!(take(&store, Occasion::News, minutes(9 * day)).await, None);
+});
+
+test!(tries, place, {
+    let store = place.open().await;
+    end(&store, ("a", "1"), true, &[], minutes(0)).await;
+    let fails = notice("1", News::Outcome(Change::Fails));
+    let (mut at_once, mut later) = (0, Vec::new());
+    while take(&store, Occasion::News, minutes(0)).await.is_some() {
+        store.end_notice(&fails, false).await.unwrap();
+        at_once += 1;
+    }
+    // However many outcomes follow each other: from then on it is tried when it is time
+    for at in 1..=200 {
+        if take(&store, Occasion::News, minutes(at)).await.is_some() {
+            store.end_notice(&fails, false).await.unwrap();
+            later.push(at);
+        }
+    }
+    assert_eq!((at_once, later), (5, vec![16, 48, 112]));
+});
+
+test!(successes, place, {
+    let store = place.open().await;
+    let also: &[News] = &[News::Succeeded, News::Ping];
+    for (run, at) in [("1", 0), ("2", 1), ("3", 2)] {
+        end(&store, ("a", run), false, also, minutes(at)).await;
+    }
+    // Each success, one after the other, and the last sign of life; nobody is asked twice at a time
+    let first = notice("1", News::Succeeded);
+    let ping = notice("3", News::Ping);
+    let taken = take(&store, Occasion::News, minutes(2)).await;
+    assert_eq!(taken.as_ref(), Some(&first));
+    store.end_notice(&first, false).await.unwrap();
+    let failed = BTreeSet::from([Receivers::OnSuccess]);
+    let taken = store.take_notice("a", Occasion::News, &failed, minutes(2));
+    assert_eq!(taken.await.unwrap().as_ref(), Some(&ping));
+    store.end_notice(&ping, false).await.unwrap();
+    // A failure since takes the sign of life back, and no success
+    end(&store, ("a", "4"), true, &[], minutes(3)).await;
+    let mut told = Vec::new();
+    while let Some(notice) = take(&store, Occasion::Time, minutes(5)).await {
+        store.end_notice(&notice, true).await.unwrap();
+        told.push((notice.run, notice.news));
+    }
+    let succeeded = |run: &str| (run.to_owned(), News::Succeeded);
+    let failed = ("4".to_owned(), News::Outcome(Change::Fails));
+    let wanted = [succeeded("1"), succeeded("2"), succeeded("3"), failed];
+    assert_eq!(told, wanted);
+});
+
+test!(missed, place, {
+    let store = place.open().await;
+    let watermark = |seen, at, runs| Planned {
+        seen,
+        watermark: at,
+        runs,
+        ..planned("a", "r", seen, at)
+    };
+    let skipped = Queued {
+        record: record("m", "a", Trigger::CatchUp, RunState::Skipped),
+        ..queued("m", "a", minutes(1), 0)
+    };
+    let first = watermark(None, minutes(0), Vec::new());
+    store.plan(&[first], minutes(0)).await.unwrap();
+    // Of a watermark that somebody else moved nothing is told
+    let late = watermark(Some(minutes(-9)), minutes(2), vec![skipped.clone()]);
+    assert_eq!(store.plan(&[late], minutes(2)).await.unwrap(), [false]);
+    assert_eq!(take(&store, Occasion::News, minutes(2)).await, None);
+    let moved = watermark(Some(minutes(0)), minutes(2), vec![skipped]);
+    assert_eq!(store.plan(&[moved], minutes(2)).await.unwrap(), [true]);
+    let missed = notice("m", News::Missed);
+    let taken = take(&store, Occasion::Time, minutes(2)).await;
+    assert_eq!(taken, Some(missed));
 });
 
 test!(runners, place, {

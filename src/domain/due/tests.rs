@@ -1,6 +1,9 @@
 //! A clock that the test sets, in every zone, against a walk of local minutes written here.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -123,10 +126,40 @@ fn specs() -> Vec<Spec> {
     specs
 }
 
+/// What a zone's clocks show: from each instant on, what is added to UTC. Found by looking every six hours,
+/// and between two that differ by halves.
+fn course(zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, TimeDelta)> {
+    let mut course = vec![(from, offset_at(from, zone))];
+    let mut at = from;
+    while at < to {
+        let next = at + TimeDelta::hours(6);
+        let (mut before, mut after) = (at, next);
+        while offset_at(before, zone) != offset_at(next, zone) {
+            let middle = before + TimeDelta::seconds((after - before).num_seconds() / 2);
+            if middle == before {
+                course.push((after, offset_at(after, zone)));
+                (before, after) = (after, next);
+            } else if offset_at(middle, zone) == offset_at(before, zone) {
+                before = middle;
+            } else {
+                after = middle;
+            }
+        }
+        at = next;
+    }
+    course
+}
+
 /// All ticks of local days, by walking their minutes: each is met never, once or twice.
-fn walk(spec: &Spec, zone: Tz, from: NaiveDate, to: NaiveDate) -> Vec<DateTime<Utc>> {
-    let offsets = offsets(zone, from, to);
+fn walk(
+    spec: &Spec,
+    course: &[(DateTime<Utc>, TimeDelta)],
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Vec<DateTime<Utc>> {
     let has = |list: &[u32], value: u32| list.is_empty() || list.contains(&value);
+    let chosen = |most: u32, list: &[u32]| (0..most).filter(|n| has(list, *n)).collect::<Vec<_>>();
+    let (hours, minutes) = (chosen(24, &spec.hours), chosen(60, &spec.minutes));
     let mut ticks = Vec::new();
     let days = from.iter_days().take_while(|day| *day <= to);
     for day in days {
@@ -134,22 +167,14 @@ fn walk(spec: &Spec, zone: Tz, from: NaiveDate, to: NaiveDate) -> Vec<DateTime<U
         {
             continue;
         }
-        for hour in (0..24).filter(|hour| has(&spec.hours, *hour)) {
-            for minute in (0..60).filter(|minute| has(&spec.minutes, *minute)) {
-                let wall = day.and_hms_opt(hour, minute, 0).unwrap();
-                let mut met: Vec<_> = offsets
-                    .iter()
-                    .map(|offset| (wall.and_utc() - *offset, *offset))
-                    .filter(|(at, offset)| offset_at(*at, zone) == *offset)
-                    .map(|(at, _)| at)
-                    .collect();
-                met.sort();
-                let real_time = spec.hours.is_empty();
-                match (met.len(), real_time) {
-                    (2, false) if spec.rules.fold == Fold::First => ticks.push(met[0]),
-                    (0, false) if spec.rules.gap == Gap::Shift => ticks.push(after_gap(wall, zone)),
-                    _ => ticks.extend(met),
-                }
+        for (hour, minute) in hours.iter().flat_map(|h| minutes.iter().map(|m| (*h, *m))) {
+            let wall = day.and_hms_opt(hour, minute, 0).unwrap();
+            let met = met(wall, course);
+            let real_time = spec.hours.is_empty();
+            match (met.len(), real_time) {
+                (2, false) if spec.rules.fold == Fold::First => ticks.push(met[0]),
+                (0, false) if spec.rules.gap == Gap::Shift => ticks.push(after_gap(wall, course)),
+                _ => ticks.extend(met),
             }
         }
     }
@@ -158,27 +183,26 @@ fn walk(spec: &Spec, zone: Tz, from: NaiveDate, to: NaiveDate) -> Vec<DateTime<U
     ticks
 }
 
-/// The offsets that the zone has in these days.
-fn offsets(zone: Tz, from: NaiveDate, to: NaiveDate) -> Vec<TimeDelta> {
-    let mut offsets = Vec::new();
-    let mut at = from.and_hms_opt(0, 0, 0).unwrap().and_utc() - TimeDelta::days(1);
-    while at.date_naive() <= to + TimeDelta::days(1) {
-        let offset = offset_at(at, zone);
-        if !offsets.contains(&offset) {
-            offsets.push(offset);
+/// The instants at which clocks show this.
+fn met(wall: NaiveDateTime, course: &[(DateTime<Utc>, TimeDelta)]) -> Vec<DateTime<Utc>> {
+    let mut met = Vec::new();
+    for (place, (start, offset)) in course.iter().enumerate() {
+        let at = wall.and_utc() - *offset;
+        let is_over = course.get(place + 1).is_some_and(|(end, _)| at >= *end);
+        if at >= *start && !is_over {
+            met.push(at);
         }
-        at += TimeDelta::hours(3);
     }
-    offsets
+    met
 }
 
-/// The first minute at which the clocks show more than a time that they leave out.
-fn after_gap(wall: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
-    let mut at = wall.and_utc() - TimeDelta::hours(27);
-    while (at + offset_at(at, zone)).naive_utc() < wall {
-        at += TimeDelta::minutes(1);
-    }
-    at
+/// The first instant at which the clocks show more than a time that they leave out.
+fn after_gap(wall: NaiveDateTime, course: &[(DateTime<Utc>, TimeDelta)]) -> DateTime<Utc> {
+    let is_after = |(start, offset): &&(DateTime<Utc>, TimeDelta)| {
+        (*start + *offset).naive_utc() > wall && wall.and_utc() - *offset < *start
+    };
+    let jumps = &course[1..];
+    jumps.iter().find(is_after).unwrap().0
 }
 
 /// The ticks that a service with these habits runs: woken now and then, stopped for days, its clock
@@ -208,53 +232,79 @@ fn drive(
     ran
 }
 
-/// Drives jobs in every zone for a year: `few` of them in each zone, `many` in the first of zones
-/// whose clocks go alike, where all rules must come out alike.
-fn compare_a_year(few: usize, many: usize) {
+/// A zone, what its clocks do, and the jobs that are driven in it.
+struct Place {
+    zone: Tz,
+    course: Vec<(DateTime<Utc>, TimeDelta)>,
+    jobs: Vec<usize>,
+}
+
+/// All jobs in the first of zones whose clocks go alike, where all must come out alike, and one of the
+/// jobs in each of the others: a prime step meets all in turn.
+fn places(from: DateTime<Utc>, to: DateTime<Utc>, jobs: usize) -> Vec<Place> {
+    let mut alike = BTreeSet::new();
+    let zones = TZ_VARIANTS.into_iter().enumerate();
+    let place = |(number, zone): (usize, Tz)| {
+        let course = course(zone, from, to);
+        let is_new = alike.insert(course.clone());
+        let jobs = if is_new {
+            (0..jobs).collect()
+        } else {
+            vec![number * 7 % jobs]
+        };
+        Place { zone, course, jobs }
+    };
+    let places: Vec<Place> = zones.map(place).collect();
+    assert!(alike.len() > 50, "{}", alike.len());
+    places
+}
+
+/// How many ticks were compared.
+fn compare(place: &Place, spec: &Spec, first: NaiveDate, last: NaiveDate, seed: u64) -> usize {
+    let noon = |day: NaiveDate| day.and_hms_opt(12, 0, 0).unwrap().and_utc();
+    let from = noon(first) + TimeDelta::days(1);
+    let to = noon(last) - TimeDelta::days(1);
+    let parsed = Schedule::parse(&spec.cron, place.zone).unwrap();
+    let schedule = parsed.with_rules(spec.rules);
+    let mut expected = walk(spec, &place.course, first, last);
+    expected.retain(|tick| *tick > from && *tick <= to);
+    let ran = drive(&schedule, from, to, seed);
+    assert_eq!(
+        ran, expected,
+        "{} {} {:?}",
+        spec.cron, place.zone, spec.rules
+    );
+    ran.len()
+}
+
+#[test]
+fn a_year_of_two_hundred_jobs_in_every_zone_has_each_tick_once() {
     let day = |year, month| NaiveDate::from_ymd_opt(year, month, 1).unwrap();
     let (first, last) = (day(2026, 2), day(2027, 2));
     let specs = specs();
     assert_eq!(specs.len(), 200);
-    let noon = |day: NaiveDate| day.and_hms_opt(12, 0, 0).unwrap().and_utc();
-    let from = noon(first) + TimeDelta::days(1);
-    let to = noon(last) - TimeDelta::days(1);
-    let mut alike: BTreeMap<Vec<i64>, usize> = BTreeMap::new();
-    let mut compared = 0;
-    for (place, zone) in TZ_VARIANTS.into_iter().enumerate() {
-        let hours = (0..366 * 24 * 2).map(|half| from + TimeDelta::minutes(30 * half));
-        let course = hours.map(|at| offset_at(at, zone).num_seconds()).collect();
-        let is_new = alike.insert(course, place).is_none();
-        // A prime step meets all jobs in turn
-        let chosen =
-            (0..if is_new { many } else { few }).map(|n| (place * 7 + n * 67) % specs.len());
-        for number in chosen {
-            let spec = &specs[number];
-            let parsed = Schedule::parse(&spec.cron, zone).unwrap();
-            let schedule = parsed.with_rules(spec.rules);
-            let mut expected = walk(spec, zone, first, last);
-            expected.retain(|tick| *tick > from && *tick <= to);
-            let ran = drive(&schedule, from, to, (place * 1000 + number) as u64);
-            assert_eq!(ran, expected, "{} {zone} {:?}", spec.cron, spec.rules);
-            compared += ran.len();
+    let midnight = |day: NaiveDate| day.and_hms_opt(0, 0, 0).unwrap().and_utc();
+    let (from, to) = (midnight(first), midnight(last));
+    let around = TimeDelta::days(2);
+    let places = places(from - around, to + around, specs.len());
+    let work = places.iter().enumerate();
+    let work = work.flat_map(|(n, place)| place.jobs.iter().map(move |job| (n, place, *job)));
+    let (work, next) = (work.collect::<Vec<_>>(), AtomicUsize::new(0));
+    let compare_some = || {
+        let mut compared = 0;
+        while let Some((n, place, job)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let seed = (n * 1000 + job) as u64;
+            compared += compare(place, &specs[*job], first, last, seed);
         }
-    }
-    assert!(
-        alike.len() > 50 && compared > 100_000,
-        "{} {compared}",
-        alike.len()
-    );
-}
-
-#[test]
-fn a_year_in_every_zone_has_each_tick_once() {
-    compare_a_year(1, 2);
-}
-
-/// Some minutes: `cargo test --release --lib a_year_of_two_hundred -- --ignored`.
-#[test]
-#[ignore = "minutes long; a sample of it always runs"]
-fn a_year_of_two_hundred_jobs_in_every_zone_has_each_tick_once() {
-    compare_a_year(200, 200);
+        compared
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let compared: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(compare_some)).collect();
+        let each = threads.into_iter().map(|thread| thread.join().unwrap());
+        each.sum()
+    });
+    assert!(compared > 5_000_000, "{compared}");
 }
 
 fn schedule(cron: &str, rules: Rules) -> Schedule {
