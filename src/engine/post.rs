@@ -90,20 +90,17 @@ impl Work<'_> {
                 return Err(EngineError::Cancelled);
             }
             let to = &posting.recipients[0].1;
-            let of_down = down.get(to).map(|why| (Failure::NotYet, why.clone()));
-            let failed = match silent.contains(to) {
-                true => Some((Failure::Settings, SILENT.to_owned())),
-                false => of_down,
+            let failed = if silent.contains(to) {
+                Some((Failure::Settings, SILENT.to_owned()))
+            } else {
+                down.get(to).map(|why| (Failure::NotYet, why.clone()))
             };
-            let sent = match failed {
-                Some(failed) => {
-                    self.settle(handed.take()).await?;
-                    self.not_ready(&posting, &failed).await?
-                }
-                None => {
-                    let posted = self.post_one(mailer, &posting, &mut handed, is_last);
-                    posted.await?
-                }
+            let sent = if let Some(failed) = failed {
+                self.settle(handed.take()).await?;
+                self.not_ready(&posting, &failed).await?
+            } else {
+                let posted = self.post_one(mailer, &posting, &mut handed, is_last);
+                posted.await?
             };
             let mut again = Vec::new();
             for sent in sent {

@@ -290,7 +290,8 @@ impl Engine {
             lost: &lost,
             stop: &stop,
         };
-        let result = caught(work.go(progress)).await;
+        // All of a run: large
+        let result = caught(Box::pin(work.go(progress))).await;
         self.clear_staging(run);
         watch.abort();
         if let Err(error) = lease.release().await {

@@ -33,6 +33,8 @@ enum Kind {
     Text,
     /// A number that an answer may lack: it is then undefined or null.
     Amount,
+    /// A whole number from 0.
+    Count,
     Whole,
     OneOf(&'static [&'static str]),
 }
@@ -54,11 +56,11 @@ const fn may(name: &'static str, kind: Kind) -> Argument {
 }
 
 const QUERY: Argument = must("query", Kind::Query);
-const COUNT: Argument = may("count", Kind::Whole);
+const COUNT: Argument = may("count", Kind::Count);
 const TITLE: Argument = may("title", Kind::Text);
 const ALT: Argument = may("alt", Kind::Text);
-const WIDTH: Argument = may("width", Kind::Whole);
-const HEIGHT: Argument = may("height", Kind::Whole);
+const WIDTH: Argument = may("width", Kind::Count);
+const HEIGHT: Argument = may("height", Kind::Count);
 const WINDOW: Argument = must("window", Kind::Window);
 
 /// Every other argument of `words` fills a place.
@@ -91,11 +93,11 @@ const FUNCTIONS: &[(&str, &[Argument])] = &[
 ];
 
 const FILTERS: &[(&str, &[Argument])] = &[
-    ("num", &[may("decimals", Kind::Whole)]),
-    ("percent", &[may("decimals", Kind::Whole)]),
+    ("num", &[may("decimals", Kind::Count)]),
+    ("percent", &[may("decimals", Kind::Count)]),
     ("duration", &[]),
     ("date", &[may("format", Kind::Text)]),
-    ("cut", &[may("length", Kind::Whole)]),
+    ("cut", &[may("length", Kind::Count)]),
     ("compact", &[]),
     ("figure", &[]),
     ("instant", &[]),
@@ -237,6 +239,7 @@ impl Kind {
             Self::Window => "give `window`, or `previous` where it is not null".to_owned(),
             Self::Text => "give a text".to_owned(),
             Self::Amount => "give a number".to_owned(),
+            Self::Count => "give a whole number from 0".to_owned(),
             Self::Whole => "give a whole number".to_owned(),
             Self::OneOf(words) => format!("use one of {}", words.join(", ")),
         }
@@ -251,8 +254,9 @@ impl Kind {
             Self::QueryOrNone => is_query(value) || is_none(value),
             Self::List => value.is_array(),
             Self::Window => value["start"].is_string() && value["end"].is_string(),
-            Self::Text => value.is_string() || value.is_number(),
+            Self::Text => value.is_string(),
             Self::Amount => super::rows::number(value).is_some(),
+            Self::Count => value.is_u64(),
             Self::Whole => value.as_f64().is_some_and(|number| number.fract() == 0.0),
             Self::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
         };

@@ -51,6 +51,13 @@ impl Misuse {
 
 /// The wrong calls of a template's text.
 pub(super) fn wrong_calls(file: &str, text: &str) -> Vec<Misuse> {
+    let found = misused(text).into_iter();
+    let found = found.map(|(place, message)| Misuse::at(file, text, place.start, message));
+    found.collect()
+}
+
+/// Each wrong call with the place of its name, in bytes.
+pub(super) fn misused(text: &str) -> Vec<(Range<usize>, String)> {
     let mut found = Vec::new();
     for tokens in tags(text) {
         for (at, token) in tokens.iter().enumerate() {
@@ -70,7 +77,7 @@ pub(super) fn wrong_calls(file: &str, text: &str) -> Vec<Misuse> {
             };
             if let Err(wrong) = signature.check(&given) {
                 let message = format!("{}(…): {}", token.text, wrong.what);
-                found.push(Misuse::at(file, text, token.place.start, message));
+                found.push((token.place.clone(), message));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value;
 use tera::{Context, ErrorKind, Tera};
 
-use super::{ReportError, filters, functions, range};
+use super::{ReportError, calls, filters, functions, range};
 
 /// The expression stands between these.
 const AROUND: (&str, &str) = ("{% if ", " %}yes{% endif %}");
@@ -51,6 +51,13 @@ impl Condition {
         let source = format!("{}{text}{}", AROUND.0, AROUND.1);
         tera.add_raw_template("when", &source)
             .map_err(|error| broken(text, &error))?;
+        if let Some((place, message)) = calls::misused(&source).into_iter().next() {
+            let before = AROUND.0.len();
+            return Err(Broken {
+                message,
+                place: place.start - before..place.end - before,
+            });
+        }
         Ok(Self {
             text: text.to_owned(),
             tera,
@@ -185,6 +192,13 @@ mod tests {
             let broken = Condition::parse(text).unwrap_err();
             assert!(text[broken.place.start..].starts_with(part), "{broken:?}");
         }
+        let text = "1 > 0 and top(qury=q.pages)";
+        let broken = Condition::parse(text).unwrap_err();
+        assert_eq!(&text[broken.place.clone()], "top");
+        assert!(
+            broken.message.contains("did you mean `query`?"),
+            "{broken:?}"
+        );
     }
 
     #[test]

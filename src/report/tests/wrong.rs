@@ -128,6 +128,9 @@ fn arguments_that_only_the_data_show_are_refused_too() {
     );
     assert!(error("top(query=q.pages, count=bad)").contains("give a whole number"));
     assert!(error("top(query=q.pages, of=bad)").contains("give a number"));
+    assert!(error("top(query=q.pages, count=-1)").contains("`count` is `-1`"));
+    assert!(error("top(query=q.pages, count=2.5)").contains("a whole number from 0"));
+    assert!(error("subject(site=5, query=q.summary)").contains("`site` is `5`: give a text"));
     assert!(error("days(query=q.pages)").contains("`daily: true` in report.yaml"));
     assert!(error("1 | percent(decimals=bad)").contains("percent(…): `decimals` is"));
 }
