@@ -198,7 +198,7 @@ fn a_template_that_takes_too_long_keeps_nothing_waiting() {
     let workspace = workspace(&url, TO);
     workspace.write(
         "templates/t/body.txt",
-        "{% for a in range(end=100000) %}{% for b in range(end=20000) %}{% endfor %}{% endfor %}",
+        "{% set all = range(end=10000) %}{% for a in all %}{% for b in all %}{% for c in all %}{% endfor %}{% endfor %}{% endfor %}",
     );
     let (code, document) = workspace.json(&["run", "mail", "--set", "timeout=3s"]);
     let run = &document["runs"][0];
