@@ -5,6 +5,7 @@
 //! as bits, and the days, which croner looks for, are read once for all expressions that share them.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex},
@@ -36,10 +37,27 @@ const MACROS: [(&str, &str); 6] = [
     ("@hourly", "0 * * * *"),
 ];
 
+thread_local! {
+    /// A job's expression is read twice in a row, when its key is checked and when the job is made; and
+    /// of many jobs with one expression each is read after the other.
+    static LAST: RefCell<Option<(String, Expression)>> = const { RefCell::new(None) };
+}
+
 impl Expression {
     /// # Errors
     /// In words: what is wrong with it.
     pub(super) fn of(text: &str) -> Result<Self, String> {
+        let is_same = |(last, _): &&(String, Self)| last == text;
+        let last = LAST.with_borrow(|last| last.as_ref().filter(is_same).map(|(_, e)| e.clone()));
+        if let Some(last) = last {
+            return Ok(last);
+        }
+        let read = Self::read(text)?;
+        LAST.set(Some((text.to_owned(), read.clone())));
+        Ok(read)
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
         let is_it = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case(text.trim());
         let plain = MACROS.iter().find(is_it).map_or(text, |(_, plain)| plain);
         let mut fields: Vec<&str> = plain.split_whitespace().collect();
