@@ -163,7 +163,7 @@ fn why_incomplete(
     });
     if let Some((query, website)) = later.first() {
         return Some(format!(
-            "{} that the newest has are not in it, the first `{query}` of {website}: they came into the job later",
+            "it lacks {} files that the newest has, the first `{query}` of {website}, which came into the job later",
             later.len(),
         ));
     }
