@@ -7,6 +7,7 @@ use std::{
 };
 
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use parquet::errors::ParquetError;
 use tempfile::TempPath;
 
 use super::{
@@ -105,7 +106,9 @@ impl Stage {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ExportError> {
         self.rows += batch.num_rows() as u64;
         match &mut self.sink {
-            Sink::Columnar(file) => file.write(batch),
+            Sink::Columnar(file) => file
+                .write(batch)
+                .map_err(|error| of_columnar(&self.folder, error)),
             Sink::Text(file) => file
                 .write(batch)
                 .map_err(|error| of_text(&self.folder, error)),
@@ -118,7 +121,9 @@ impl Stage {
     /// The folder is full.
     pub fn finish(self) -> Result<Staged, ExportError> {
         let out = match self.sink {
-            Sink::Columnar(file) => file.finish()?,
+            Sink::Columnar(file) => file
+                .finish()
+                .map_err(|error| of_columnar(&self.folder, error))?,
             Sink::Text(file) => file
                 .finish()
                 .map_err(|error| of_text(&self.folder, error))?,
@@ -139,6 +144,17 @@ fn unwritable(folder: &Path, source: io::Error) -> ExportError {
         path: folder.to_owned(),
         what: "written",
         source,
+    }
+}
+
+/// What the disk says is not the table's fault.
+fn of_columnar(folder: &Path, error: ExportError) -> ExportError {
+    match error {
+        ExportError::Parquet(ParquetError::External(cause)) => match cause.downcast() {
+            Ok(source) => unwritable(folder, *source),
+            Err(cause) => ExportError::Parquet(ParquetError::External(cause)),
+        },
+        error => error,
     }
 }
 
@@ -228,6 +244,20 @@ mod tests {
                 column.offset_index_offset().is_some() && column.column_index_offset().is_some()
             );
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_named_and_not_blamed_on_the_table() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = of_columnar(Path::new("/staging"), ParquetError::from(full).into());
+        let text = format!("{error}: {}", error.root_cause());
+        assert!(
+            text.contains("/staging") && text.contains("space"),
+            "{text}"
+        );
+        let other = ParquetError::General("odd".to_owned()).into();
+        let other = of_columnar(Path::new("/staging"), other);
+        assert!(matches!(other, ExportError::Parquet(_)));
     }
 
     #[test]
