@@ -136,18 +136,19 @@ impl Store {
             }
             News::Missed => "kind = 'missed' AND run_id <> $2",
             News::Ping => "kind = 'ping' AND run_id <> $2",
-            // Each is told
-            News::Succeeded => "",
+            // Each is told, as long as they are not too many
+            News::Succeeded => {
+                "kind = 'succeeded' AND run_id <> $2 AND run_id NOT IN (SELECT run_id FROM notices
+                WHERE job = $1 AND kind = 'succeeded' ORDER BY added_ms DESC, run_id LIMIT 99)"
+            }
         };
-        if !outdated.is_empty() {
-            let sql = format!("DELETE FROM notices WHERE job = $1 AND {outdated}");
-            query(sql)
-                .bind(job)
-                .bind(&notice.run)
-                .execute(&mut *tx)
-                .await
-                .map_err(self.wrap())?;
-        }
+        let sql = format!("DELETE FROM notices WHERE job = $1 AND {outdated}");
+        query(sql)
+            .bind(job)
+            .bind(&notice.run)
+            .execute(&mut *tx)
+            .await
+            .map_err(self.wrap())?;
         let (failures, since) = match notice.news {
             News::Outcome(
                 Change::StillFails { failures, since } | Change::Recovered { failures, since },

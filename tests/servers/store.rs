@@ -1050,6 +1050,21 @@ test!(successes, place, {
     let failed = ("4".to_owned(), News::Outcome(Change::Fails));
     let wanted = [succeeded("1"), succeeded("2"), succeeded("3"), failed];
     assert_eq!(told, wanted);
+    // Where nobody answers for long, the last hundred are kept
+    for n in 0..105 {
+        let run = format!("run-{n:03}");
+        let also = &[News::Succeeded];
+        end(&store, ("a", &run), false, also, minutes(10 + n)).await;
+    }
+    let mut told = Vec::new();
+    while let Some(notice) = take(&store, Occasion::Time, minutes(200)).await {
+        store.end_notice(&notice, true).await.unwrap();
+        if notice.news == News::Succeeded {
+            told.push(notice.run);
+        }
+    }
+    let kept = (told.len(), told[0].as_str(), told[99].as_str());
+    assert_eq!(kept, (100, "run-005", "run-104"));
 });
 
 test!(missed, place, {
