@@ -32,7 +32,9 @@ impl Client {
                     .map(|text| text.replace(char::is_control, " "))
             };
             let website = Website {
-                id: text("id").ok_or_else(|| lacks(path, "the `id` of a website"))?,
+                id: text("id")
+                    .filter(|id| !id.trim().is_empty())
+                    .ok_or_else(|| lacks(path, "the `id` of a website"))?,
                 name: text("name"),
                 domain: text("domain").unwrap_or_default(),
                 created: text("createdAt").and_then(|at| at.get(..10)?.parse().ok()),

@@ -23,15 +23,24 @@ pub(super) async fn gaps(job: &str, global: &Global, clock: &Clock) -> Result<Ex
         ServerDays::Local => job.timezone,
     };
     let today = clock.now().with_timezone(&zone).date_naive();
+    // A website that a pattern found yesterday need not have been there before
+    let patterns = &job.websites.include;
+    let is_listed = patterns
+        .iter()
+        .all(|name| !name.contains(['*', '?', '[', '{']));
     let mut found = Vec::new();
     let lake = Destinations::new(project.settings.stores.clone());
     for export in destinations(job) {
         let destination = lake.open(&export.to, &job.name);
         let destination = destination.map_err(EngineError::from)?;
         let units = destination.manifests().await.map_err(EngineError::from)?;
+        if units.is_empty() {
+            let why = "there is no manifest: the job never wrote here, or this is not where it did";
+            found.push((export.to_label.clone(), "*".to_owned(), why.to_owned()));
+        }
         let listed = destination.list("").await.map_err(EngineError::from)?;
         let there = listed.into_iter().map(|file| file.path).collect();
-        for (day, why) in missing(&units, &there, today) {
+        for (day, why) in missing(&units, &there, today, is_listed) {
             found.push((export.to_label.clone(), day, why));
         }
     }
@@ -62,27 +71,25 @@ pub(super) async fn gaps(job: &str, global: &Global, clock: &Clock) -> Result<Ex
 }
 
 /// Days between the first one that is there and yesterday that have no manifest, and units of which
-/// something is not there.
-fn missing(units: &Units, there: &BTreeSet<String>, today: NaiveDate) -> BTreeMap<String, String> {
+/// something is not there. Whether the job lists its websites one by one decides if one of them can be.
+fn missing(
+    units: &Units,
+    there: &BTreeSet<String>,
+    today: NaiveDate,
+    is_listed: bool,
+) -> BTreeMap<String, String> {
     let mut gaps = BTreeMap::new();
     let mut covered = BTreeSet::new();
-    let good = || {
-        units
-            .iter()
-            .filter_map(|(_, manifest)| manifest.as_ref().ok())
-    };
+    let expected = expected(units);
     for (unit, manifest) in units {
         let why = match manifest {
             Ok(manifest) => {
                 let days = days_of(manifest);
-                let newest = newest_of_its_kind(good(), manifest);
                 covered.extend(days.iter().copied());
-                why_incomplete(
-                    manifest,
-                    newest,
-                    there,
-                    days.last().is_some_and(|d| *d < today),
-                )
+                let is_over = days.last().is_some_and(|day| *day < today);
+                let expected = &expected[&kind_of(unit, manifest)];
+                why_incomplete(manifest, there, is_over)
+                    .or_else(|| why_behind(manifest, expected, is_listed))
             }
             Err(error) => Some(format!(
                 "its manifest cannot be read: {}",
@@ -117,24 +124,42 @@ fn days_of(manifest: &Manifest) -> Vec<NaiveDate> {
     days.take_while(|day| *day <= end).collect()
 }
 
-/// The newest of those that are of one day as it is, or of several: what the job writes now.
-fn newest_of_its_kind<'m>(
-    all: impl Iterator<Item = &'m Manifest>,
-    manifest: &Manifest,
-) -> Option<&'m Manifest> {
-    let is_day = |manifest: &Manifest| manifest.window.start == manifest.window.end;
-    all.filter(|other| is_day(other) == is_day(manifest))
-        .max_by(|a, b| a.window.start.cmp(&b.window.start))
+/// Units of one kind hold the same queries: those of days, or those of windows of so many days.
+type Kind = (bool, usize);
+
+fn kind_of(unit: &str, manifest: &Manifest) -> Kind {
+    (unit == manifest.window.start, days_of(manifest).len())
 }
 
-/// What is not there of a unit: what its manifest lists as missing, files that are gone, what the
-/// newest one has of queries and websites, days that were not over.
-fn why_incomplete(
-    manifest: &Manifest,
-    newest: Option<&Manifest>,
-    there: &BTreeSet<String>,
-    is_over: bool,
-) -> Option<String> {
+/// What the job as it is now writes, by kind: all that units have which the definition of the newest one
+/// wrote last.
+fn expected(units: &Units) -> BTreeMap<Kind, BTreeSet<(&str, &str)>> {
+    let mut newest: BTreeMap<Kind, &Manifest> = BTreeMap::new();
+    let good = || {
+        units
+            .iter()
+            .filter_map(|(unit, m)| Some((unit, m.as_ref().ok()?)))
+    };
+    for (unit, manifest) in good() {
+        let newest = newest.entry(kind_of(unit, manifest)).or_insert(manifest);
+        if manifest.window.start > newest.window.start {
+            *newest = manifest;
+        }
+    }
+    let mut expected: BTreeMap<Kind, BTreeSet<(&str, &str)>> = BTreeMap::new();
+    for (unit, manifest) in good() {
+        let kind = kind_of(unit, manifest);
+        let all = expected.entry(kind).or_default();
+        if manifest.definition_hash == newest[&kind].definition_hash {
+            all.extend(pairs(manifest));
+        }
+    }
+    expected
+}
+
+/// What is not there of a unit: what its manifest lists as missing, files that are gone, days that were
+/// not over.
+fn why_incomplete(manifest: &Manifest, there: &BTreeSet<String>, is_over: bool) -> Option<String> {
     // Those of Delta tables are the tables' own
     let is_gone = |file: &&ManifestFile| file.format != "delta" && !there.contains(&file.path);
     if let Some(lacking) = manifest.missing.first() {
@@ -157,17 +182,24 @@ fn why_incomplete(
             gone.path
         ));
     }
-    let later: Vec<(&str, &str)> = newest.map_or_else(Vec::new, |newest| {
-        let has = pairs(manifest);
-        pairs(newest).difference(&has).copied().collect()
-    });
-    if let Some((query, website)) = later.first() {
-        return Some(format!(
-            "it lacks {} files that the newest has, the first `{query}` of {website}, which came into the job later",
-            later.len(),
-        ));
-    }
     (!manifest.is_final && is_over).then(|| "it was written before its days were over".to_owned())
+}
+
+/// What others of its kind have and this one lacks.
+fn why_behind(
+    manifest: &Manifest,
+    expected: &BTreeSet<(&str, &str)>,
+    is_listed: bool,
+) -> Option<String> {
+    let has = pairs(manifest);
+    let is_expected =
+        |(_, website): &&(&str, &str)| is_listed || has.iter().any(|(_, known)| known == website);
+    let mut later = expected.difference(&has).filter(is_expected);
+    let (query, website) = later.next()?;
+    Some(format!(
+        "it lacks {} files that others have, the first `{query}` of {website}: they came into the job later, or a run was of some websites",
+        later.count() + 1,
+    ))
 }
 
 /// The queries of each website. Links come and go by the day, and are not among them.

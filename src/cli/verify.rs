@@ -21,6 +21,17 @@ pub(super) async fn verify(job: &str, global: &Global) -> Result<Exit, CliError>
         let destination = destination.map_err(EngineError::from)?;
         let locks = destination.locks().await.map_err(EngineError::from)?;
         let units = destination.manifests().await.map_err(EngineError::from)?;
+        if units.is_empty() {
+            let path = format!("_manifests/{}", job.name);
+            let what =
+                "there is no manifest: the job never wrote here, or this is not where it did";
+            let what = what.to_owned();
+            wrong.push((
+                export.to_label.clone(),
+                String::new(),
+                Mismatch { path, what },
+            ));
+        }
         for (unit, manifest) in units {
             let manifest = match manifest {
                 Ok(manifest) => manifest,
@@ -61,7 +72,7 @@ pub(super) async fn verify(job: &str, global: &Global) -> Result<Exit, CliError>
         print::line(format!("{files} files are what their manifests say"));
     } else {
         print::line(format!(
-            "{} of {files} files are not what their manifests say; run the job for these days again",
+            "{} problems, in {files} files that manifests list; run the job for these days again",
             wrong.len()
         ));
     }

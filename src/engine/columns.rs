@@ -181,6 +181,7 @@ impl Columns {
         }
         let mut lock = state.lock.clone();
         let new = lock.add(&found).map_err(|e| refuse(one_line(&e)))?;
+        warn_of_case(step, &lock, &new);
         if export.drift == Drift::Freeze && state.before.version > 0 && !new.is_empty() {
             return Err(refuse(format!(
                 "query `{}`: the answer has the new columns {}, and `drift: freeze` takes none: write `drift: evolve` to add them",
@@ -360,6 +361,20 @@ impl State {
             };
             let error = self.before.clone().add(&[column]).err();
             self.refused = error.map(|error| one_line(&error));
+        }
+    }
+}
+
+/// Names that differ in case alone are one to `DuckDB` and others, which lose the values of one.
+fn warn_of_case(step: &Step, lock: &SchemaLock, new: &[String]) {
+    for name in new {
+        let is_like = |other: &&str| *other != name && other.eq_ignore_ascii_case(name);
+        let mut columns = lock.columns.iter().map(|column| column.name.as_str());
+        if let Some(other) = columns.find(is_like) {
+            tracing::warn!(
+                query = %step.query,
+                "the columns `{name}` and `{other}` differ in case alone: some readers take them for one"
+            );
         }
     }
 }

@@ -30,8 +30,13 @@ pub(super) fn constants(
     let path = export.path_template(&step.target);
     let path: String = path.split_whitespace().collect();
     for column in columns {
+        // DuckDB takes names that differ in case for the same
         let key = format!("{}=", column.name);
-        if path.split('/').any(|segment| segment.starts_with(&key)) {
+        let has_key = |segment: &str| {
+            let start = segment.get(..key.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(&key))
+        };
+        if path.split('/').any(has_key) {
             return Err(format!(
                 "query `{}`: the column `{}` of its rows and `{key}` of the path would be one column to readers: name it otherwise in `path`",
                 step.query, column.name

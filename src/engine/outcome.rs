@@ -14,7 +14,7 @@ use crate::{
         job::Job,
         run::{RunRecord, RunState, Trigger},
     },
-    mail::{Content, Message, domain_of, message_id},
+    mail::{Content, Failure, Message, domain_of, message_id},
     notify::{Webhook, ping},
     secret::Secret,
     store::{Change, Found, News, Occasion, Receivers, RunOutcome},
@@ -230,6 +230,11 @@ impl Engine {
             };
             let refused = match transport.send(&message).await {
                 Ok(refusals) => refusals.into_iter().next().map(|refusal| refusal.why),
+                // It may have arrived: told again, it would come twice
+                Err((Failure::Unknown, why)) => {
+                    tracing::warn!(job = %job.name, run = %run.id, %to, %why, "whether an address was told is unknown");
+                    None
+                }
                 Err((_, why)) => Some(why),
             };
             is_told |= refused.is_none();

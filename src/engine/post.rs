@@ -100,7 +100,14 @@ impl Work<'_> {
                 self.not_ready(&posting, &failed).await?
             } else {
                 let posted = self.post_one(mailer, &posting, &mut handed, is_last);
-                posted.await?
+                match posted.await {
+                    Ok(sent) => sent,
+                    Err(error) => {
+                        // How the last message ended is known, whatever has failed since
+                        self.settle(handed.take()).await?;
+                        return Err(error);
+                    }
+                }
             };
             let mut again = Vec::new();
             for sent in sent {
@@ -150,8 +157,9 @@ impl Work<'_> {
             self.settle(before.take()).await?;
             return self.not_ready(posting, &failed).await;
         }
-        let (begun, mut results) = self.begin(posting, &domain, before.take()).await?;
+        let (begun, mut results) = self.begin(posting, &domain, before).await?;
         let Some(first) = begun.first() else {
+            self.note(&results).await?;
             return Ok(results);
         };
         let id = id_of(letter, &first.key, first.number, &domain);
@@ -166,8 +174,20 @@ impl Work<'_> {
             letter: Arc::clone(letter),
             ends: begun.into_iter().zip(records).collect(),
         });
+        // Not between the beginning and the handing over: a failure there would leave a doubt
+        self.note(&results).await?;
         results.extend(ends);
         Ok(results)
+    }
+
+    /// Records what is said of recipients who are sent nothing.
+    async fn note(&self, others: &[Sent]) -> Result<(), EngineError> {
+        let store = &self.engine.store;
+        for sent in others {
+            let records = std::slice::from_ref(&sent.record);
+            store.save_deliveries(self.run, sent.place, records).await?;
+        }
+        Ok(())
     }
 
     /// Those of a posting's recipients whose delivery begins, and what is to be said of the others.
@@ -175,7 +195,7 @@ impl Work<'_> {
         &self,
         posting: &Posting,
         domain: &str,
-        before: Option<Handed>,
+        before: &mut Option<Handed>,
     ) -> Result<(Vec<Begun>, Vec<Sent>), EngineError> {
         let (letter, store) = (&*posting.letter, &self.engine.store);
         let keys = posting.recipients.iter().map(|(_, to)| key(letter, to));
@@ -197,7 +217,11 @@ impl Work<'_> {
             .collect();
         let now = self.engine.clock.now();
         let ended = before.as_ref().map_or_else(Vec::new, |h| self.ended(h));
-        let answers = store.turn_over(&ended, &next, now).await?;
+        let turned = store.turn_over(&ended, &next, now).await;
+        drop(ended);
+        // The ledger knows how that ended, or cannot be told
+        *before = None;
+        let answers = turned?;
         let (mut begun, mut others) = (Vec::new(), Vec::new());
         for (((place, to), key), answer) in posting.recipients.iter().zip(keys.clone()).zip(answers)
         {
@@ -211,12 +235,9 @@ impl Work<'_> {
                 });
                 continue;
             }
-            let record = not_sent(letter, to, answer);
-            let records = std::slice::from_ref(&record);
-            store.save_deliveries(self.run, place, records).await?;
             others.push(Sent {
                 place,
-                record,
+                record: not_sent(letter, to, answer),
                 again: false,
                 pause: None,
                 is_silent: false,

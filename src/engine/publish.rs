@@ -90,24 +90,32 @@ impl Work<'_> {
             tracing::warn!(error = %one_line(&error), "what earlier runs left to be removed could not be looked for");
         }
         columns.commit().await;
-        for ((_, unit), artifacts) in units {
+        let mut failed = None;
+        for ((to, unit), artifacts) in units {
             if self.stop.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
             let saved = progress.artifacts.len();
-            self.publish_unit(
+            let published = self.publish_unit(
                 publishing,
                 &mut staged,
                 &mut replaced,
                 (&unit, &artifacts),
                 progress,
-            )
-            .await?;
+            );
+            match published.await {
+                // A destination or a manifest that is broken keeps no other from being written
+                Err(EngineError::Export(error)) => {
+                    tracing::warn!(%to, unit, error = %one_line(&error), "files could not be published");
+                    failed.get_or_insert(EngineError::Export(error));
+                }
+                published => published?,
+            }
             let new = &progress.artifacts[saved..];
             let store = &self.engine.store;
             store.save_artifacts(self.run, saved, new).await?;
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// The files of one manifest, and then the manifest.

@@ -21,18 +21,22 @@ use parquet::{
 /// Bytes of a column of a row group that stay in memory.
 const KEPT_BYTES: usize = 256 << 10;
 
+/// Bytes of all its columns that do.
+const KEPT_IN_ALL: usize = 4 << 20;
+
 /// Where the columns of a file's row groups keep their pages.
 #[derive(Debug)]
 pub(super) struct Spill(Arc<Mutex<SpillFile>>);
 
 impl Spill {
-    /// Makes the file in `folder` when a column needs it; nothing is left of it, whatever happens.
+    /// Makes the file in `folder` when a column needs it. It has no name, or loses it at once.
     pub(super) fn new(folder: &Path) -> Self {
         Self(Arc::new(Mutex::new(SpillFile {
             folder: folder.to_owned(),
             file: None,
             end: 0,
             open: 0,
+            kept: 0,
         })))
     }
 }
@@ -69,7 +73,8 @@ impl ColumnPages {
 
 impl PageStore for ColumnPages {
     fn put(&mut self, value: Bytes) -> Result<PageKey> {
-        let blob = if self.kept + value.len() <= KEPT_BYTES {
+        let may_stay = self.kept + value.len() <= KEPT_BYTES && self.spilled().keep(value.len());
+        let blob = if may_stay {
             self.kept += value.len();
             // A copy of its own: the piece may be the beginning of a much larger allocation
             Blob::Kept(Bytes::copy_from_slice(&value))
@@ -91,6 +96,7 @@ impl PageStore for ColumnPages {
         match blob.map_or(Blob::Taken, |blob| std::mem::replace(blob, Blob::Taken)) {
             Blob::Kept(bytes) => {
                 self.kept -= bytes.len();
+                self.spilled().kept -= bytes.len();
                 Ok(bytes)
             }
             Blob::Spilled { at, bytes } => self.spilled().take(at, bytes).map_err(failed),
@@ -110,8 +116,11 @@ impl Drop for ColumnPages {
     fn drop(&mut self) {
         let is_open = |blob: &&Blob| matches!(blob, Blob::Spilled { .. });
         let open = self.pages.iter().filter(is_open).count();
+        let kept = std::mem::take(&mut self.kept);
+        let mut spilled = self.spilled();
+        spilled.kept -= kept;
         if open > 0 {
-            self.spilled().forget(open);
+            spilled.forget(open);
         }
     }
 }
@@ -124,9 +133,20 @@ struct SpillFile {
     end: u64,
     /// Pages that are not taken yet.
     open: usize,
+    /// Bytes that columns keep in memory.
+    kept: usize,
 }
 
 impl SpillFile {
+    /// Whether so much more may stay in memory; it does then.
+    fn keep(&mut self, bytes: usize) -> bool {
+        let may_stay = self.kept + bytes <= KEPT_IN_ALL;
+        if may_stay {
+            self.kept += bytes;
+        }
+        may_stay
+    }
+
     fn put(&mut self, value: &[u8]) -> io::Result<u64> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -207,5 +227,19 @@ mod tests {
         assert_eq!(spill.0.lock().unwrap().open, 1);
         drop(large);
         assert_eq!(spill.0.lock().unwrap().end, 0);
+    }
+
+    #[test]
+    fn many_columns_together_keep_no_more_than_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = Spill::new(folder.path());
+        let mut many = columns(&spill, 40);
+        for column in &mut many {
+            column.put(Bytes::from(vec![1; 200 << 10])).unwrap();
+        }
+        assert!(many.iter().map(PageStore::memory_size).sum::<usize>() <= KEPT_IN_ALL);
+        assert_eq!(spill.0.lock().unwrap().open, 20);
+        drop(many);
+        assert_eq!(spill.0.lock().unwrap().kept, 0);
     }
 }

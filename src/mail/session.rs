@@ -69,12 +69,23 @@ enum Stop {
     Lost(String),
 }
 
+/// What a connection has been through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It was made for this message.
+    New,
+    /// It was made before this message, and has carried none.
+    Waited,
+    /// It has carried others.
+    Used,
+}
+
 /// Hands a message over. Until its last byte is sent, the server has nothing.
 pub(super) async fn hand_over(
     mut connection: AsyncSmtpConnection,
     mime: &Mime,
     patience: Patience,
-    used_before: bool,
+    age: Age,
     partly: bool,
 ) -> Sent {
     let stop = match commands(&mut connection, mime, patience, partly).await {
@@ -82,8 +93,13 @@ pub(super) async fn hand_over(
         Err(stop) => stop,
     };
     let ends = stop.ends_connection();
-    // Some servers take only so many messages over one connection, and say so in many ways
-    let is_stale = used_before && stop.may_be_the_connection();
+    // Some servers take only so many messages over one connection, and say so in many ways; what one
+    // answers to the first is about that
+    let is_stale = match age {
+        Age::New => false,
+        Age::Waited => ends && stop.may_be_the_connection(),
+        Age::Used => stop.may_be_the_connection(),
+    };
     let failed = stop.into_failed();
     if ends || is_stale {
         abort(connection, patience).await;

@@ -19,7 +19,7 @@ use url::Url;
 
 use super::{
     Failure,
-    session::{Outcome, Sent, hand_over},
+    session::{Age, Outcome, Sent, hand_over},
 };
 
 /// The longest wait for one answer. Source: RFC 5321, 4.5.3.2, asks for 5 minutes at most commands.
@@ -54,8 +54,7 @@ pub struct Server {
 /// A connection that waits for a message.
 struct Idle {
     connection: AsyncSmtpConnection,
-    /// Whether it has carried one before: what it answers then may be about the connection.
-    is_used: bool,
+    age: Age,
 }
 
 /// When a connection is encrypted.
@@ -126,15 +125,14 @@ impl Server {
     pub(super) async fn send(&self, mime: &Mime, partly: bool) -> Outcome {
         let idle = self.idle().pop();
         if let Some(idle) = idle {
-            let (connection, is_used) = (idle.connection, idle.is_used);
-            let sent = hand_over(connection, mime, self.patience, is_used, partly).await;
+            let sent = hand_over(idle.connection, mime, self.patience, idle.age, partly).await;
             if !sent.is_stale() {
                 return self.keep(sent);
             }
             // It ended while nobody used it, surely before this message: a new one
         }
         let connection = self.connect().await?;
-        self.keep(hand_over(connection, mime, self.patience, false, partly).await)
+        self.keep(hand_over(connection, mime, self.patience, Age::New, partly).await)
     }
 
     /// Connects and logs in, unless a connection waits for the next message.
@@ -143,7 +141,7 @@ impl Server {
             let connection = self.connect().await?;
             self.idle().push(Idle {
                 connection,
-                is_used: false,
+                age: Age::Waited,
             });
         }
         Ok(())
@@ -166,7 +164,7 @@ impl Server {
         let (connection, result) = sent.into_parts();
         self.idle().extend(connection.map(|connection| Idle {
             connection,
-            is_used: true,
+            age: Age::Used,
         }));
         result
     }

@@ -91,14 +91,20 @@ pub(super) struct Named {
     pub(super) place: usize,
 }
 
-/// The queries that a template's text names. Not those that it asks for (`q.events is defined`,
-/// `q.events?.rows`), and none where it calls something else `q`.
-pub(super) fn queries(text: &str) -> Vec<Named> {
-    let mut found = Vec::new();
-    let mut asked = Vec::new();
+/// The queries that a template's text names as `q.NAME`.
+#[derive(Debug, Default)]
+pub(super) struct Queries {
+    pub(super) named: Vec<Named>,
+    /// Those of which it asks whether they are there (`q.events is defined`, `q.events?.rows`).
+    pub(super) asked: Vec<String>,
+}
+
+/// The queries of a template's text; none where it calls something else `q`.
+pub(super) fn queries(text: &str) -> Queries {
+    let mut found = Queries::default();
     for tokens in tags(text) {
         if renames_q(&tokens) {
-            return Vec::new();
+            return Queries::default();
         }
         for (at, token) in tokens.iter().enumerate() {
             let is_q = token.is("q") && !at.checked_sub(1).is_some_and(|b| tokens[b].is("."));
@@ -110,15 +116,14 @@ pub(super) fn queries(text: &str) -> Vec<Named> {
             }
             let next = tokens.get(at + 3);
             if next.is_some_and(|next| next.is("is") || next.is("?")) {
-                asked.push(name.text);
+                found.asked.push(name.text.to_owned());
             }
-            found.push(Named {
+            found.named.push(Named {
                 name: name.text.to_owned(),
                 place: name.place.start,
             });
         }
     }
-    found.retain(|named| !asked.contains(&named.name.as_str()));
     found
 }
 
@@ -284,6 +289,13 @@ mod tests {
         found.iter().map(ToString::to_string).collect()
     }
 
+    /// The queries that a text cannot do without.
+    fn needed(text: &str) -> Vec<String> {
+        let Queries { named, asked } = queries(text);
+        let names = named.into_iter().map(|named| named.name);
+        names.filter(|name| !asked.contains(name)).collect()
+    }
+
     #[test]
     fn the_embedded_templates_call_what_there_is_and_name_their_queries() {
         for (path, text) in TEMPLATES {
@@ -295,10 +307,7 @@ mod tests {
                 .find(|(known, _)| *known == path)
                 .unwrap()
                 .1;
-            queries(text)
-                .into_iter()
-                .map(|named| named.name)
-                .collect::<Vec<_>>()
+            needed(text)
         };
         assert_eq!(
             named("weekly/moved.html"),
@@ -354,10 +363,7 @@ mod tests {
 
     #[test]
     fn queries_are_found_where_q_is_theirs() {
-        let names = |text: &str| {
-            let found = queries(text).into_iter();
-            found.map(|named| named.name).collect::<Vec<_>>()
-        };
+        let names = needed;
         assert_eq!(
             names("{{ q.a.rows }}{% if q.b %}x{% endif %} q.c"),
             ["a", "b"]

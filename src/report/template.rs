@@ -152,10 +152,20 @@ impl Template {
                 || others.contains(&name)
                 || optional.contains_key(name) && job.contains(&name)
         };
+        let files = self.own.iter();
+        let files: Vec<_> = files
+            .map(|(path, text)| (path, text, calls::queries(text)))
+            .collect();
+        // One file asks, and takes another in
+        let is_asked = |name: &String| {
+            files
+                .iter()
+                .any(|(_, _, queries)| queries.asked.contains(name))
+        };
         let mut found = Vec::new();
-        for (path, text) in &self.own {
-            let named = calls::queries(text).into_iter();
-            for query in named.filter(|query| !is_there(&query.name)) {
+        for (path, text, queries_of_file) in &files {
+            let named = queries_of_file.named.iter();
+            for query in named.filter(|q| !is_there(&q.name) && !is_asked(&q.name)) {
                 let name = &query.name;
                 let message = if optional.contains_key(name) {
                     format!(

@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError};
-use crate::domain::run::{DeliveryRecord, DeliveryState, RunState};
+use crate::domain::{
+    recipients::identity,
+    run::{DeliveryRecord, DeliveryState, RunState},
+};
 
 /// What makes a delivery one delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,7 +187,7 @@ impl Store {
         ended: &[Ended<'_>],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.turn_over(ended, &[], now).await.map(drop)
+        self.try_to_turn_over(ended, &[], now).await.map(drop)
     }
 
     /// Records how sendings ended, then asks of each mail that is next whether it may be handed over, and
@@ -199,22 +202,29 @@ impl Store {
         next: &[Next<'_>],
         now: DateTime<Utc>,
     ) -> Result<Vec<Begin>, StoreError> {
+        let turned = self.try_to_turn_over(ended, next, now).await;
+        if let (Err(_), false, false) = (&turned, ended.is_empty(), next.is_empty()) {
+            // What was begun is taken back; how others ended is not
+            if let Err(error) = self.finish_deliveries(ended, now).await {
+                tracing::warn!(%error, "how mails ended could not be recorded");
+            }
+        }
+        turned
+    }
+
+    async fn try_to_turn_over(
+        &self,
+        ended: &[Ended<'_>],
+        next: &[Next<'_>],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Begin>, StoreError> {
         let mut tx = self.begin_write().await?;
         for ended in ended {
             self.end_one(&mut tx, ended, now).await?;
         }
         let mut begun = Vec::with_capacity(next.len());
         for next in next {
-            match self.begin_one(&mut tx, next, now).await {
-                Ok(begin) => begun.push(begin),
-                // Somebody else has the run: what was begun here for it is taken back
-                Err(error @ StoreError::TakenOver { .. }) if !ended.is_empty() => {
-                    drop(tx);
-                    Box::pin(self.finish_deliveries(ended, now)).await?;
-                    return Err(error);
-                }
-                Err(error) => return Err(error),
-            }
+            begun.push(self.begin_one(&mut tx, next, now).await?);
         }
         tx.commit().await.map_err(self.wrap())?;
         Ok(begun)
@@ -353,6 +363,39 @@ impl Store {
         Ok(done.rows_affected())
     }
 
+    /// What a run knows of its mails as it ends, of those that the ledger still has as being handed over: it
+    /// could not be told before.
+    pub(super) async fn end_known(
+        &self,
+        tx: &mut AnyConnection,
+        run: &str,
+        known: &[DeliveryRecord],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE deliveries SET state = $1, error = $2, changed_ms = $3
+            WHERE run_id = $4 AND state = $5 AND message_id = $6 AND recipient = $7";
+        let is_over = |d: &&DeliveryRecord| {
+            matches!(
+                d.state,
+                DeliveryState::Sent | DeliveryState::Refused | DeliveryState::Unknown
+            )
+        };
+        for record in known.iter().filter(is_over) {
+            sqlx::query(sql)
+                .bind(record.state.name())
+                .bind(record.error.clone())
+                .bind(now.timestamp_millis())
+                .bind(run)
+                .bind(DeliveryState::Pending.name())
+                .bind(&record.message_id)
+                .bind(identity(&record.to))
+                .execute(&mut *tx)
+                .await
+                .map_err(self.wrap())?;
+        }
+        Ok(())
+    }
+
     /// What is true is recorded, whoever has taken the run over since.
     async fn end_one(
         &self,
@@ -362,8 +405,16 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (key, end) = (ended.key, ended.record);
         let query = if end.state == DeliveryState::Pending {
-            let sql = format!("DELETE FROM deliveries WHERE {KEY} AND number = $8");
-            keyed!(sql, key).bind(i64::from(ended.number))
+            // Another runner may have begun it again since
+            let sql = format!(
+                "DELETE FROM deliveries WHERE {KEY} AND number = $8 AND state = $9 AND run_id = $10
+                 AND fence = $11"
+            );
+            keyed!(sql, key)
+                .bind(i64::from(ended.number))
+                .bind(DeliveryState::Pending.name())
+                .bind(ended.handing.run)
+                .bind(self.fence_of(ended.handing.run))
         } else {
             let sql = format!(
                 "UPDATE deliveries SET state = $9, error = $10, changed_ms = $11, message_id = $12

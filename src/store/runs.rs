@@ -251,7 +251,10 @@ impl Entry for RunEnd<'_> {
         let is_doubted = self.close(store, tx).await?;
         // Whatever the ledger still says is being handed over, nobody hands over any more
         if is_doubted {
-            store.doubt_deliveries(tx, &run.id).await?;
+            let known = store.end_known(tx, &run.id, &run.deliveries, self.now);
+            known.await?;
+        }
+        if is_doubted && store.doubt_deliveries(tx, &run.id).await? > 0 {
             let error = match &run.error {
                 Some(error) => format!("{error}; {DOUBT}"),
                 None => DOUBT.to_owned(),

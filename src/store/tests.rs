@@ -296,6 +296,31 @@ async fn an_end_is_recorded_with_the_next_beginning_and_also_where_nothing_may_b
 }
 
 #[tokio::test]
+async fn what_a_run_knows_of_its_mails_as_it_ends_is_no_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    let now = "2026-11-23T07:00:02Z";
+    create(&store, "a", Trigger::Manual).await;
+    assert_eq!(begin(&store, "a", false, now).await, Begin::Send(1));
+    // The store could not be told when the server had answered
+    let run = RunRecord {
+        state: RunState::Failed,
+        deliveries: vec![DeliveryRecord {
+            message_id: "m1@x".to_owned(),
+            ..ended(DeliveryState::Sent)
+        }],
+        ..record("a", Trigger::Manual)
+    };
+    store.end_run(&run, None, at(now)).await.unwrap();
+    let state = store.delivery_state(&key(), at(now)).await.unwrap();
+    assert_eq!(state, Some(DeliveryState::Sent));
+    let Found::One(run) = store.find_run("a").await.unwrap() else {
+        panic!("it was created")
+    };
+    assert_eq!(run.error, None);
+}
+
+#[tokio::test]
 async fn nothing_is_handed_over_for_a_run_that_is_not_held_here() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("s.db");

@@ -21,6 +21,12 @@ impl Store {
             }
             removed += some;
         }
+        // Of jobs that are no more nobody else removes them
+        sqlx::query("DELETE FROM notices WHERE added_ms < $1")
+            .bind(before.timestamp_millis())
+            .execute(&self.pool)
+            .await
+            .map_err(self.wrap())?;
         if self.backend == Backend::Sqlite {
             self.pool.execute("VACUUM").await.map_err(self.wrap())?;
         }

@@ -163,6 +163,70 @@ fn a_query_and_a_website_that_came_into_a_job_later_are_gaps_of_the_days_before(
     let range = ["--from", "2026-11-19", "--to", "2026-11-19"];
     workspace.json(&[&["backfill", "nightly", "--sandbox"][..], &range].concat());
     assert_eq!(why("2026-11-19"), None);
+    // A website that the job names is expected of every day, one that a pattern finds is not
+    for (websites, is_gap) in [("[web_acme_tiny, web_acme_docs]", true), ("['*']", false)] {
+        workspace.write(
+            "jobs/nightly.yaml",
+            &more.replace("[web_acme_tiny]", websites),
+        );
+        workspace.json(&["run", "nightly", "--sandbox", "--at", "2026-11-21"]);
+        assert_eq!(why("2026-11-19").is_some(), is_gap, "{websites}");
+    }
+}
+
+#[test]
+fn windows_of_different_lengths_expect_nothing_of_each_other() {
+    let workspace = TestWorkspace::empty();
+    let job = "preset: yesterday\nwebsites: [web_acme_tiny]\nqueries:\n  - { name: week, parameter: summary, preset: last_7d }\n  - { name: month, parameter: pages, preset: last_30d }\nexports: [{ format: csv, to: lake, per: window }]\n";
+    workspace.write("jobs/nightly.yaml", job);
+    for tick in ["2026-11-20", "2026-11-21"] {
+        let (code, document) = workspace.json(&["run", "nightly", "--sandbox", "--at", tick]);
+        assert_eq!(code, 0, "{document:#}");
+    }
+    let (_, document) = workspace.json(&["gaps", "nightly", "--sandbox"]);
+    let gaps = document["gaps"].to_string();
+    assert!(!gaps.contains("lacks"), "{document:#}");
+}
+
+#[test]
+fn a_newest_day_of_some_websites_is_a_gap_and_so_is_a_lake_that_is_not_there() {
+    let workspace = lake(&["2026-11-20"], "");
+    let job = fs::read_to_string(workspace.path().join("jobs/nightly.yaml")).unwrap();
+    let two = job.replace("[web_acme_tiny]", "[web_acme_tiny, web_acme_docs]");
+    workspace.write("jobs/nightly.yaml", &two);
+    workspace.json(&["run", "nightly", "--sandbox", "--at", "2026-11-20"]);
+    let some = ["--at", "2026-11-21", "--website", "web_acme_tiny"];
+    workspace.json(&[&["run", "nightly", "--sandbox"][..], &some].concat());
+    let gaps = || workspace.json(&["gaps", "nightly", "--sandbox"]);
+    let (code, document) = gaps();
+    assert!(
+        code == 1 && document["gaps"][0].to_string().contains("of web_acme_docs"),
+        "{document:#}"
+    );
+    fs::remove_dir_all(workspace.path().join("lake")).unwrap();
+    let (code, document) = gaps();
+    assert!(
+        code == 1 && document["gaps"].to_string().contains("no manifest"),
+        "{document:#}"
+    );
+    assert_eq!(problems(&workspace).0, 1);
+}
+
+#[test]
+fn a_destination_that_cannot_be_written_keeps_no_other_from_it() {
+    let workspace = lake(&[], "");
+    let job = fs::read_to_string(workspace.path().join("jobs/nightly.yaml")).unwrap();
+    let two = job.replace("exports: [", "exports: [{ format: csv, to: broken }, ");
+    workspace.write("jobs/nightly.yaml", &two);
+    workspace.write("broken/_manifests/nightly/2026-11-19.json", "{");
+    let (code, document) = workspace.json(&["run", "nightly", "--sandbox", "--at", "2026-11-20"]);
+    assert_eq!(code, 3, "{document:#}");
+    let error = document["runs"][0]["error"].as_str().unwrap();
+    assert!(error.contains("2026-11-19.json"), "{error}");
+    let there = workspace
+        .path()
+        .join("lake/_manifests/nightly/2026-11-19.json");
+    assert!(there.exists());
 }
 
 #[test]

@@ -430,6 +430,36 @@ fn what_is_answered_to_the_first_message_of_a_connection_is_about_the_message() 
 }
 
 #[test]
+fn a_first_connection_that_breaks_before_the_message_is_replaced_at_once() {
+    for (stage, deed) in [
+        (Stage::Mail, Deed::Drop),
+        (Stage::Data, Deed::Drop),
+        (Stage::Rcpt, Deed::Answer("421 4.3.2 closing")),
+    ] {
+        let sink = Sink::start(once(stage, deed));
+        let workspace = workspace(&sink, &three());
+        let job = std::fs::read_to_string(workspace.path().join("jobs/mail.yaml")).unwrap();
+        workspace.write("jobs/mail.yaml", &job.replace("attempts: 3", "attempts: 1"));
+        let (code, first) = run(&workspace, &["run", "mail"]);
+        assert_eq!((code, states(&first)), (0, vec!["sent"; 3]), "{stage:?}");
+        assert!(three().iter().all(|to| sink.count(to) == 1), "{stage:?}");
+    }
+}
+
+#[test]
+fn news_that_may_have_arrived_are_not_told_again() {
+    let sink = Sink::start(once(Stage::AfterDot, Deed::Drop));
+    let workspace = workspace(&sink, &three());
+    let job = "preset: yesterday\nwebsites: [web_acme_tiny]\nqueries: [summary]\n\
+        exports: [{ format: csv, to: lake }]\non_success: [{ email: [ann@example.org] }]\n";
+    workspace.write("jobs/news.yaml", job);
+    for runs in 1..=2 {
+        assert_eq!(run(&workspace, &["run", "news"]).0, 0);
+        assert_eq!(sink.connections(), runs);
+    }
+}
+
+#[test]
 fn a_recipient_on_the_suppression_list_gets_nothing_and_the_run_says_why() {
     let sink = Sink::start(Vec::new());
     let workspace = workspace(&sink, &three());

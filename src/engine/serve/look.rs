@@ -4,6 +4,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::stream::{self, StreamExt};
 
 use super::{EngineError, Service, process};
 use crate::{domain::job::Job, store::Occasion};
@@ -11,6 +12,9 @@ use crate::{domain::job::Job, store::Occasion};
 /// How long a run waits whose job this runner does not know, where others may know it that have newer
 /// files, or are away.
 const UNKNOWN: TimeDelta = TimeDelta::days(1);
+
+/// Jobs whose news are told at once.
+const TELLINGS_AT_ONCE: usize = 16;
 
 impl Service {
     /// Takes up job files that have changed. A broken one keeps its last good version.
@@ -116,13 +120,14 @@ impl Service {
         let jobs: Vec<Arc<Job>> = known.collect();
         if !jobs.is_empty() {
             let engine = self.engine.clone();
+            // One that never answers keeps few others waiting
             self.telling = tokio::spawn(async move {
-                for job in jobs {
-                    engine
-                        .for_job(&job)
-                        .tell_notices(&job, Occasion::Time)
-                        .await;
-                }
+                let tell = async |job: Arc<Job>| {
+                    let engine = engine.for_job(&job);
+                    engine.tell_notices(&job, Occasion::Time).await;
+                };
+                let jobs = stream::iter(jobs);
+                jobs.for_each_concurrent(TELLINGS_AT_ONCE, tell).await;
             });
         }
         Ok(())
