@@ -14,7 +14,7 @@ use crate::{
         run::{RunState, Trigger},
         schedule::Tick,
     },
-    export::Manifest,
+    export::{ExportError, Manifest},
     plan::{Plan, PlannedArtifact, ticks_of_range},
 };
 
@@ -217,7 +217,16 @@ impl Engine {
                 let paths = listed.map(|file| file.path).collect();
                 there.insert(&export.to_label, paths);
             }
-            let (manifest, _) = destination.read_manifest(&unit).await?;
+            let manifest = match destination.read_manifest(&unit).await {
+                Ok((manifest, _)) => manifest,
+                // The run of that window says so; it keeps no other from being filled in
+                Err(ExportError::Manifest { path, .. }) => {
+                    tracing::warn!(unit, path, "the manifest cannot be read");
+                    lacking.insert(unit);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let is_wanted = match (backfill.only, manifest) {
                 (Only::All, _) => true,
                 (Only::Missing, manifest) => {

@@ -170,6 +170,20 @@ fn a_fraction_in_a_whole_column_names_the_pin_and_the_pin_needs_force_under_the_
 }
 
 #[test]
+fn columns_that_differ_in_case_alone_are_told() {
+    let lake = Lake::new(PARQUET, "");
+    lake.answer("2026-11-01", json!([{ "name": "/", "extra": 7 }]));
+    lake.answer("2026-11-02", json!([{ "name": "/", "Extra": 7 }]));
+    assert!(!lake.night("2026-11-01", &[]).2.contains("in case alone"));
+    let (code, _, said) = lake.night("2026-11-02", &[]);
+    assert_eq!(code, 0);
+    assert!(
+        said.contains("`Extra` and `extra` differ in case"),
+        "{said}"
+    );
+}
+
+#[test]
 fn drift_freeze_takes_no_new_column_and_leaves_what_is_there() {
     let lake = Lake::new("format: parquet, to: lake, drift: freeze", "");
     lake.answer("2026-11-01", json!([{ "name": "/", "pageviews": 7 }]));

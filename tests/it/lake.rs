@@ -213,6 +213,24 @@ fn a_newest_day_of_some_websites_is_a_gap_and_so_is_a_lake_that_is_not_there() {
 }
 
 #[test]
+fn a_manifest_that_cannot_be_read_keeps_no_other_day_from_being_filled_in() {
+    let workspace = lake(&["2026-11-20"], "");
+    let broken = "lake/_manifests/nightly/2026-11-20.json";
+    workspace.write(broken, "{");
+    let range = ["--from", "2026-11-19", "--to", "2026-11-21"];
+    let args = [&["backfill", "nightly", "--sandbox"][..], &range].concat();
+    let output = workspace.run(&args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("_manifests/nightly/2026-11-20.json"),
+        "{said}"
+    );
+    let later = "lake/_manifests/nightly/2026-11-21.json";
+    assert!(workspace.path().join(later).exists());
+}
+
+#[test]
 fn a_destination_that_cannot_be_written_keeps_no_other_from_it() {
     let workspace = lake(&[], "");
     let job = fs::read_to_string(workspace.path().join("jobs/nightly.yaml")).unwrap();
