@@ -296,6 +296,23 @@ async fn an_end_is_recorded_with_the_next_beginning_and_also_where_nothing_may_b
 }
 
 #[tokio::test]
+async fn a_sending_taken_back_leaves_what_another_runner_has_begun_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    let now = "2026-11-23T07:00:02Z";
+    create(&store, "a", Trigger::Manual).await;
+    assert_eq!(begin(&store, "a", false, now).await, Begin::Send(1));
+    for table in ["runs", "deliveries"] {
+        let sql = format!("UPDATE {table} SET fence = fence + 1");
+        let taken = sqlx::query(sqlx::AssertSqlSafe(sql));
+        taken.execute(store.pool()).await.unwrap();
+    }
+    finish(&store, 1, DeliveryState::Pending, now).await;
+    let state = store.delivery_state(&key(), at(now)).await.unwrap();
+    assert_eq!(state, Some(DeliveryState::Pending));
+}
+
+#[tokio::test]
 async fn what_a_run_knows_of_its_mails_as_it_ends_is_no_doubt() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("s.db")).await.unwrap();
