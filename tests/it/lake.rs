@@ -177,7 +177,7 @@ fn a_query_and_a_website_that_came_into_a_job_later_are_gaps_of_the_days_before(
 #[test]
 fn windows_of_different_lengths_expect_nothing_of_each_other() {
     let workspace = TestWorkspace::empty();
-    let job = "preset: yesterday\nwebsites: [web_acme_tiny]\nqueries:\n  - { name: week, parameter: summary, preset: last_7d }\n  - { name: month, parameter: pages, preset: last_30d }\nexports: [{ format: csv, to: lake, per: window }]\n";
+    let job = "preset: yesterday\nwebsites: [web_acme_tiny]\nqueries:\n  - { name: week, parameter: summary, preset: last_iso_week }\n  - { name: month, parameter: pages, preset: last_month }\nexports: [{ format: csv, to: lake, per: window }]\n";
     workspace.write("jobs/nightly.yaml", job);
     for tick in ["2026-11-20", "2026-11-21"] {
         let (code, document) = workspace.json(&["run", "nightly", "--sandbox", "--at", tick]);
